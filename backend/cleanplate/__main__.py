@@ -1,0 +1,3 @@
+from cleanplate.cli import main
+
+main()

@@ -1,0 +1,51 @@
+"""The engines by name. To add one: write its file with `def load()`, and give it its line here."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final, cast
+
+from cleanplate.engines.protocols import Inpainter, Segmenter
+from cleanplate.errors import EngineMissingError, EngineUnknownError
+
+SEGMENTERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "graphcut": "cleanplate.engines.segmenters.graphcut",
+    }
+)
+
+INPAINTERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "opencv": "cleanplate.engines.inpainters.opencv",
+    }
+)
+
+
+def load_segmenter(name: str) -> Segmenter:
+    """Import and make the segmenter of this name.
+
+    Raises:
+        EngineUnknownError: There is none.
+        EngineMissingError: Its library is not installed.
+    """
+    return cast("Segmenter", _load("segmenter", SEGMENTERS, name))
+
+
+def load_inpainter(name: str) -> Inpainter:
+    """Import and make the inpainter of this name.
+
+    Raises:
+        EngineUnknownError: There is none.
+        EngineMissingError: Its library is not installed.
+    """
+    return cast("Inpainter", _load("inpainter", INPAINTERS, name))
+
+
+def _load(kind: str, table: Mapping[str, str], name: str) -> object:
+    if name not in table:
+        raise EngineUnknownError(f"there is no {kind} {name!r}; known are {', '.join(sorted(table))}")
+    try:
+        module = import_module(table[name])
+    except ModuleNotFoundError as error:
+        raise EngineMissingError(f"the {kind} {name!r} needs {error.name}: pip install 'cleanplate[{name}]'") from error
+    return module.load()
