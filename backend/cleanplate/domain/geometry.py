@@ -13,7 +13,7 @@ class Point(NamedTuple):
 
     def inside(self, size: Size) -> bool:
         """Whether the click hits a pixel of an image of this size."""
-        return -0.5 <= self.x < size.width - 0.5 and -0.5 <= self.y < size.height - 0.5
+        return 0 <= self.x + 0.5 < size.width and 0 <= self.y + 0.5 < size.height
 
     def pixel(self, size: Size) -> tuple[int, int]:
         """(x, y) of the nearest pixel of an image of this size."""
@@ -23,7 +23,7 @@ class Point(NamedTuple):
 
 
 class Box(NamedTuple):
-    """An axis-aligned box in pixel edges: (0, 0) is the top-left corner of the image; right and bottom are exclusive."""
+    """An axis-aligned box in pixel edges, right and bottom exclusive; (0, 0) is the image's top-left corner."""
 
     left: float
     top: float
