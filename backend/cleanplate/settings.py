@@ -1,0 +1,201 @@
+"""Everything that can be set, read once from the environment at start."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AwareDatetime, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cleanplate.errors import SettingsError
+
+PREFIX: Final = "CLEANPLATE_"
+
+_TESTS_OWN: Final = f"{PREFIX}TEST_"
+"""Names the project's own test commands use; they are not settings."""
+
+_MIN_SECRET_CHARACTERS: Final = 16
+
+_MIB: Final = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """The settings of one process.
+
+    A field's environment name is `CLEANPLATE_` and its own in capitals, but for the two that Label Studio's users
+    know already.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    label_studio_url: str = Field(
+        default="",
+        validation_alias="LABEL_STUDIO_URL",
+        description="Where Label Studio answers, as http(s)://host:port.",
+    )
+    label_studio_api_key: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="LABEL_STUDIO_API_KEY",
+        description="An access token of a user who may see the projects: a personal access token or a legacy token.",
+    )
+    data_dir: Path = Field(default=Path(".cleanplate"), description="Where jobs, the ledger and secrets are kept.")
+
+    segmenter: str = Field(default="graphcut", description="Which engine answers clicks.")
+    inpainter: str = Field(default="opencv", description="Which engine fills what is removed.")
+
+    approval: str = Field(
+        default="submitted", description="What a copy is made from: submitted, ground_truth or choice:<name>=<value>."
+    )
+    projects: Annotated[frozenset[int], NoDecode] = Field(
+        default=frozenset(),
+        description="The ids of the only projects to watch, comma separated; none: all that have a policy.",
+    )
+
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="What Label Studio's webhook must carry in X-Cleanplate-Secret; empty: one is made and kept.",
+    )
+    webhook_secret_previous: SecretStr = Field(
+        default=SecretStr(""), description="The secret before this one, accepted while it is being changed."
+    )
+    webhook_secret_previous_until: AwareDatetime | None = Field(
+        default=None, description="Until when the previous secret is accepted, as 2026-11-20T12:00:00Z."
+    )
+    basic_auth_user: str = Field(default="", description="The user Label Studio gives to the ML backend; empty: none.")
+    basic_auth_password: SecretStr = Field(default=SecretStr(""), description="The password of that user.")
+
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Other servers images may be fetched from, comma separated, as https://host:port."
+    )
+    local_files_root: Path | None = Field(
+        default=None, description="Label Studio's local files document root, if this machine sees it."
+    )
+
+    sweep_interval_s: float = Field(default=60, ge=1, le=3600, description="Seconds between two sweeps.")
+    lease_s: float = Field(
+        default=60, ge=1, le=3600, description="Seconds until a silent worker's job goes to another."
+    )
+    max_attempts: int = Field(default=5, ge=1, le=100, description="Starts after which a job is given up.")
+
+    max_image_pixels: int = Field(default=50_000_000, ge=1, le=500_000_000, description="Larger images are refused.")
+    max_image_bytes: int = Field(default=64 * _MIB, ge=1, le=1024 * _MIB, description="Larger files are refused.")
+    max_body_bytes: int = Field(default=32 * _MIB, ge=1024, le=1024 * _MIB, description="Larger requests are refused.")
+    embedding_cache_bytes: int = Field(
+        default=512 * _MIB, ge=0, le=1024 * 1024 * _MIB, description="Memory for prepared images."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="How it is logged; auto: text on a terminal, else JSON."
+    )
+
+    @field_validator("label_studio_url")
+    @classmethod
+    def _require_http_url(cls, value: str) -> str:
+        return _origin_and_path(value) if value else value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        parts = _split(value)
+        return tuple(_origin(part) for part in parts) if parts is not None else value
+
+    @field_validator("projects", mode="before")
+    @classmethod
+    def _split_projects(cls, value: object) -> object:
+        parts = _split(value)
+        return frozenset(parts) if parts is not None else value
+
+    @field_validator("webhook_secret", "webhook_secret_previous")
+    @classmethod
+    def _require_strong_secret(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if text and (len(text) < _MIN_SECRET_CHARACTERS or not text.isascii() or not text.isprintable()):
+            raise ValueError(f"a secret needs at least {_MIN_SECRET_CHARACTERS} printable ASCII characters")
+        return value
+
+    @model_validator(mode="after")
+    def _require_pairs(self) -> "Settings":
+        if bool(self.basic_auth_user) != bool(self.basic_auth_password.get_secret_value()):
+            raise ValueError("basic_auth_user and basic_auth_password are set together or not at all")
+        if self.webhook_secret_previous.get_secret_value() and self.webhook_secret_previous_until is None:
+            raise ValueError("webhook_secret_previous needs webhook_secret_previous_until")
+        return self
+
+    @property
+    def previous_secret_end(self) -> datetime | None:
+        """Until when the previous webhook secret is accepted; None if there is none."""
+        return self.webhook_secret_previous_until if self.webhook_secret_previous.get_secret_value() else None
+
+    def require_label_studio(self) -> None:
+        """Raise SettingsError unless Label Studio's address and a token are set."""
+        if not self.label_studio_url:
+            raise SettingsError("LABEL_STUDIO_URL is not set: give Label Studio's address, as http://localhost:8080")
+        if not self.label_studio_api_key.get_secret_value():
+            raise SettingsError(
+                "LABEL_STUDIO_API_KEY is not set: copy an access token from Label Studio, Account & Settings"
+            )
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: A value is out of its bounds, or a `CLEANPLATE_…` name is none of ours. The message names
+            the setting and never its value.
+    """
+    _require_known_names()
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(problem) for problem in error.errors(include_input=False))) from None
+
+
+def environment_name(field: str) -> str:
+    """The environment variable of a field."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
+
+
+def _require_known_names() -> None:
+    known = {environment_name(field).removeprefix(PREFIX) for field in Settings.model_fields}
+    for name in sorted(os.environ):
+        own = name.removeprefix(PREFIX)
+        if own == name or name.startswith(_TESTS_OWN) or own in known:
+            continue
+        close = difflib.get_close_matches(own, known, n=1)
+        hint = f"did you mean {PREFIX}{close[0]}?" if close else "see `cleanplate settings` for those there are"
+        raise SettingsError(f"{name} is not a setting of cleanplate: {hint}")
+
+
+def _sentence(problem: Mapping[str, object]) -> str:
+    location = problem["loc"]
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not isinstance(location, tuple) or not location:
+        return message
+    field = str(location[0])
+    return f"{environment_name(field) if field in Settings.model_fields else field}: {message}"
+
+
+def _split(value: object) -> list[str] | None:
+    if not isinstance(value, str):
+        return None
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _origin_and_path(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("an address is http(s)://host[:port][/path], without user, query or fragment")
+    return url.rstrip("/")
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(_origin_and_path(url))
+    if parts.path:
+        raise ValueError("an origin is http(s)://host[:port], without a path")
+    return f"{parts.scheme}://{parts.netloc.lower()}"

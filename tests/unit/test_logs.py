@@ -1,0 +1,68 @@
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from cleanplate.logs import configure_logs
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_json_lines_carry_time_level_and_values(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(level="info", style="json")
+
+    structlog.get_logger().info("job done", job="abc", seconds=1.5)
+
+    line = json.loads(capsys.readouterr().err)
+    assert line["event"] == "job done"
+    assert line["level"] == "info"
+    assert (line["job"], line["seconds"]) == ("abc", 1.5)
+    assert line["timestamp"].endswith("Z")
+
+
+def test_lines_of_other_libraries_look_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(level="info", style="json")
+
+    logging.getLogger("somewhere").warning("a %s", "warning")
+
+    assert json.loads(capsys.readouterr().err)["event"] == "a warning"
+
+
+def test_nothing_below_the_level_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(level="warning", style="json")
+
+    structlog.get_logger().info("quiet")
+    logging.getLogger("somewhere").info("quiet too")
+
+    assert capsys.readouterr().err == ""
+
+
+def test_request_lines_of_urllib3_stay_out_even_at_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(level="debug", style="json")
+
+    logging.getLogger("urllib3.connectionpool").debug("GET /?signature=abc")
+
+    assert capsys.readouterr().err == ""
+
+
+def test_text_shows_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(level="info", style="text")
+
+    try:
+        raise RuntimeError("broken")
+    except RuntimeError:
+        structlog.get_logger().exception("job failed")
+
+    written = capsys.readouterr().err
+    assert "job failed" in written
+    assert "RuntimeError" in written
