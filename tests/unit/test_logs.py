@@ -59,10 +59,10 @@ def test_text_shows_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(level="info", style="text")
 
     try:
-        raise RuntimeError("broken")
-    except RuntimeError:
+        json.loads("broken")
+    except json.JSONDecodeError:
         structlog.get_logger().exception("job failed")
 
     written = capsys.readouterr().err
     assert "job failed" in written
-    assert "RuntimeError" in written
+    assert "JSONDecodeError" in written
