@@ -1,0 +1,55 @@
+"""Fast marching, weightless: A. Telea, "An Image Inpainting Technique Based on the Fast Marching Method", 2004."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from cleanplate.domain.image import Mask, RgbImage, require_image, size_of
+from cleanplate.domain.mask import require_fit
+from cleanplate.errors import EngineError, EngineMemoryError
+
+_RADIUS_PX: Final = 3
+"""How far known pixels reach. Time grows with its square; between 3 and 8 the eye sees no difference."""
+
+_NO_SOURCE_GREY: Final = 128
+
+
+class OpenCvInpainter:
+    """Telea's method as OpenCV has it: smooth fills that hold up for small objects on plain ground.
+
+    An image that is masked entirely has nothing to be filled from: it becomes mid grey.
+    """
+
+    version: Final = f"opencv-telea radius={_RADIUS_PX}px"
+
+    def inpaint(self, image: RgbImage, mask: Mask) -> RgbImage:
+        """Return a new image of the same size with the masked pixels replaced."""
+        require_image(image)
+        require_fit(mask, size_of(image))
+        if mask.all():
+            return np.full_like(image, _NO_SOURCE_GREY)
+        try:
+            return np.asarray(cv2.inpaint(_prefilled(image, mask), mask.view(np.uint8), _RADIUS_PX, cv2.INPAINT_TELEA))
+        except cv2.error as error:
+            raise _translated(error, image) from error
+
+
+def load() -> OpenCvInpainter:
+    """Make the inpainter; there is nothing to load."""
+    return OpenCvInpainter()
+
+
+def _prefilled(image: RgbImage, mask: Mask) -> RgbImage:
+    # Where a mask meets the image's border, OpenCV lets masked pixels take part. Neither what was there nor the colour
+    # it was overwritten with may show in the fill; the mean of the known pixels does no harm.
+    prefilled = image.copy()
+    prefilled[mask] = np.rint(image[~mask].mean(axis=0)).astype(np.uint8)
+    return prefilled
+
+
+def _translated(error: cv2.error, image: RgbImage) -> EngineError:
+    size = size_of(image)
+    if error.code == cv2.Error.StsNoMem:
+        return EngineMemoryError(f"opencv has no room to fill a crop of {size.width}×{size.height}")
+    return EngineError(f"opencv cannot fill a crop of {size.width}×{size.height}: {error.err}")
