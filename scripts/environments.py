@@ -1,0 +1,221 @@
+"""The virtual environments in the checkout: made once, renewed when what they must hold changes."""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from console import Console, ScriptError, Step
+
+CHECKOUT: Final = Path(__file__).resolve().parent.parent
+PYPROJECT: Final = CHECKOUT / "pyproject.toml"
+LABEL_STUDIO_VERSION: Final = "1.23.2"
+NEEDED_BYTES: Final = 3 * 1024**3
+# Left in the folder while pip runs: an environment that has it was interrupted and is made afresh.
+UNFINISHED: Final = ".cleanplate-unfinished"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Something an environment must hold: what `pip install` is told, and a fingerprint that changes with it."""
+
+    name: str
+    title: str
+    arguments: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def stamp(self) -> str:
+        """The name of the file that says which fingerprint is installed."""
+        return f".cleanplate-has-{self.name}"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment in the checkout."""
+
+    folder: Path
+    contents: tuple[Contents, ...]
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.program("python")
+
+    def program(self, name: str) -> Path:
+        """A program installed in it."""
+        return self.folder / "bin" / name
+
+    @property
+    def missing(self) -> tuple[Contents, ...]:
+        """What has to be installed; everything, if an installation was interrupted."""
+        if (self.folder / UNFINISHED).exists() or not self.python.exists():
+            return self.contents
+        return tuple(item for item in self.contents if self._installed(item) != item.fingerprint)
+
+    def ensure(self, console: Console) -> None:
+        """Install what is missing, showing progress.
+
+        Raises:
+            ScriptError: Something could not be installed.
+        """
+        missing = self.missing
+        if not missing:
+            return
+        _check_machine(self.folder)
+        with self._marked_unfinished(console):
+            for item in missing:
+                with console.step(item.title) as step:
+                    self._install(item, step)
+                (self.folder / item.stamp).write_text(item.fingerprint, encoding="utf-8")
+
+    @contextmanager
+    def _marked_unfinished(self, console: Console) -> Iterator[None]:
+        marker = self.folder / UNFINISHED
+        if marker.exists():
+            console.line(f"The last installation into {self.folder.name} was interrupted; it is made afresh.")
+            shutil.rmtree(self.folder)
+        if not self.python.exists():
+            _make(self.folder)
+        marker.touch()
+        yield
+        marker.unlink()
+
+    def _installed(self, item: Contents) -> str:
+        stamp = self.folder / item.stamp
+        return stamp.read_text(encoding="utf-8") if stamp.is_file() else ""
+
+    def _install(self, item: Contents, step: Step) -> None:
+        log = self.folder / f"install-{item.name}.log"
+        options = ("--no-input", "--disable-pip-version-check")
+        with log.open("w", encoding="utf-8") as sink:
+            pip = subprocess.Popen(
+                [str(self.python), "-m", "pip", "install", *options, *item.arguments],
+                cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                # A virtual environment is what was asked for, whatever the person's own pip settings say.
+                env={**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"},
+            )
+            with pip:
+                for line in pip.stdout or ():
+                    sink.write(line)
+                    step.detail = _progress(line) or step.detail
+        if pip.returncode != 0:
+            message = f"{item.title} failed: pip ended with {pip.returncode}"
+            raise ScriptError(message, remedy=_remedy(log.read_text(encoding="utf-8")), log=log)
+
+
+def product() -> Environment:
+    """The environment of cleanplate itself: the checkout, so that a change of its code needs no installation."""
+    return Environment(folder=CHECKOUT / ".venv", contents=(_cleanplate(),))
+
+
+def development() -> Environment:
+    """The product's environment, with what its tests and checks need."""
+    return Environment(folder=CHECKOUT / ".venv", contents=(_cleanplate(), _tools()))
+
+
+def label_studio() -> Environment:
+    """Label Studio's own environment; its many pinned libraries never meet cleanplate's."""
+    requirement = f"label-studio=={LABEL_STUDIO_VERSION}"
+    contents = Contents(
+        name="label-studio",
+        title=f"Installing Label Studio {LABEL_STUDIO_VERSION}",
+        arguments=(requirement,),
+        fingerprint=_fingerprint(requirement),
+    )
+    return Environment(folder=CHECKOUT / ".venv-label-studio", contents=(contents,))
+
+
+def _cleanplate() -> Contents:
+    project = _pyproject()
+    return Contents(
+        name="cleanplate",
+        title="Installing cleanplate",
+        arguments=("--editable", str(CHECKOUT)),
+        fingerprint=_fingerprint(repr((CHECKOUT, project["build-system"], project["project"]))),
+    )
+
+
+def _tools() -> Contents:
+    requirements: Sequence[str] = _pyproject()["dependency-groups"]["dev"]
+    return Contents(
+        name="tools",
+        title="Installing the test tools",
+        arguments=tuple(requirements),
+        fingerprint=_fingerprint("\n".join(requirements)),
+    )
+
+
+def _pyproject() -> Mapping[str, Mapping[str, list[str]]]:
+    return tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
+
+
+def _fingerprint(text: str) -> str:
+    version = ".".join(map(str, sys.version_info[:2]))
+    return hashlib.sha256(f"{version}\n{text}".encode()).hexdigest()
+
+
+def _check_machine(folder: Path) -> None:
+    if importlib.util.find_spec("ensurepip") is None:
+        package = f"python{sysconfig.get_python_version()}-venv"
+        raise ScriptError(
+            f"{sys.executable} cannot make virtual environments: its module ensurepip is not installed",
+            remedy=f"On Debian and Ubuntu: sudo apt install {package}",
+        )
+    free = shutil.disk_usage(folder.parent).free
+    if free < NEEDED_BYTES:
+        raise ScriptError(
+            f"only {free / 1024**3:.1f} GB are free where the checkout is; the installations need 3 GB",
+            remedy="Make room and start again.",
+        )
+
+
+def _make(folder: Path) -> None:
+    made = subprocess.run([sys.executable, "-m", "venv", folder], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        reason = (made.stderr or made.stdout).strip().splitlines()[-1:] or ["no reason given"]
+        raise ScriptError(f"{sys.executable} -m venv {folder} failed: {reason[0]}")
+
+
+def _progress(line: str) -> str | None:
+    """What a line of pip's tells about how far it is."""
+    if match := re.match(r"\s*(Collecting|Downloading|Building wheel for)\s+([\w.-]+)", line):
+        verb, name = match.groups()
+        return f"{verb.lower()} {name.rsplit('/')[-1]}"
+    return "unpacking" if line.startswith("Installing collected packages") else None
+
+
+REMEDIES: Final[Mapping[str, str]] = {
+    r"No space left on device": "The disk is full. Make room and start again.",
+    r"Temporary failure in name resolution|NewConnectionError|ConnectionError|Network is unreachable|Read timed out": (
+        "The package index cannot be reached. Check the network (and pip's proxy or index settings: "
+        "`pip config list`), then start again: what was downloaded is kept."
+    ),
+    r"requires a different Python|Requires-Python": (
+        "This Python has no matching packages. Start again with another one, as in: python3.12 scripts/run"
+    ),
+    r"CERTIFICATE_VERIFY_FAILED": "The package index's certificate is not trusted: set PIP_CERT to your CA bundle.",
+    r"Permission denied": "A file cannot be written. Does the checkout belong to you?",
+}
+
+
+def _remedy(log: str) -> str:
+    for pattern, remedy in REMEDIES.items():
+        if re.search(pattern, log):
+            return remedy
+    return "Mend what pip says and start again: the installation then begins afresh."
