@@ -1,0 +1,245 @@
+"""Which pixels of an image will be replaced, and why: worked out before anything is touched."""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.domain.geometry import Box
+from cleanplate.domain.image import Mask, Size, size_of
+from cleanplate.domain.mask import bounding_box, require_fit, rounded_out, union
+from cleanplate.domain.policy import Action, Dilation, Policy
+from cleanplate.domain.region import Region
+from cleanplate.errors import NothingToRemoveError, PolicyError, UnacceptedPromptsError
+
+AVAILABLE: Final = frozenset({Action.REMOVE, Action.KEEP})
+"""What this version can do."""
+
+_MIN_CONTEXT_PX: Final = 32
+_CONTEXT_SHARE: Final = 0.5
+"""An engine sees that much around a masked area, and this share of the area's longer side on top."""
+
+_KEPT_SHARE: Final = 0.5
+"""A kept region of which more than this is removed no longer describes the copy."""
+
+_LABEL_SHOWN: Final = 80
+
+_ROUNDING: Final = 1e-6
+"""4 % of 150 px is 6 px, not 7, whatever floating point makes of it."""
+
+
+class Grid(NamedTuple):
+    """The cells in which the source's codec worked: what is hidden in a cell shows in all its pixels.
+
+    Attributes:
+        cell: (1, 1) if the codec is lossless.
+        from_right: whether whole cells begin at the right border, as in a photograph that was turned upright.
+        from_bottom: the same for the bottom border.
+    """
+
+    cell: Size = Size(1, 1)
+    from_right: bool = False
+    from_bottom: bool = False
+
+    @property
+    def lossless(self) -> bool:
+        """Whether a pixel shows nothing of its neighbours."""
+        return self.cell == (1, 1)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A region the plan removes, and by how many pixels it is grown at most."""
+
+    region_id: str
+    label: str
+    radius_px: int
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What will be done to one image.
+
+    Attributes:
+        mask: (H, W), the effective mask: approved regions, grown, rounded out to the grid.
+        crops: disjoint boxes of whole pixels that hold all of the mask and the context an engine needs.
+        grid: what the mask was rounded out to.
+        removed: the regions that made the mask, sorted by id.
+        kept: ids of the regions that go along with the copy, sorted.
+        dropped: ids of regions that were to be kept but are mostly removed, sorted.
+    """
+
+    mask: Mask
+    crops: tuple[Box, ...]
+    grid: Grid
+    removed: tuple[Removed, ...] = ()
+    kept: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Equal for plans that do the same."""
+        facts = (size_of(self.mask), self.crops, self.grid, self.removed, self.kept, self.dropped)
+        return sha256(repr(facts).encode() + np.packbits(self.mask).tobytes()).hexdigest()
+
+
+def plan_removal(
+    regions: Sequence[Region], *, prompt_labels: Collection[str], policy: Policy, size: Size, grid: Grid
+) -> Plan:
+    """Plan the copy of an image from what was approved on it.
+
+    Args:
+        regions: everything drawn on the image, in any order.
+        prompt_labels: labels of prompts that are left in the annotation.
+        policy: what its label asks to happen to each region.
+        size: the upright image's.
+        grid: the source file's.
+
+    Raises:
+        PolicyError: A label that was used asks for something this version cannot do.
+        UnacceptedPromptsError: Something was pointed at, but no mask of its label was accepted.
+        NothingToRemoveError: No pixel is to be removed.
+        SizeMismatchError: A region does not fit the image.
+    """
+    for region in regions:
+        require_fit(region.mask, size)
+    _require_available({region.label for region in regions} | set(prompt_labels), policy)
+    approved = [region for region in regions if policy.of(region.label).action is Action.REMOVE and region.mask.any()]
+    _require_accepted(set(prompt_labels) - {region.label for region in approved}, policy)
+    if not approved:
+        raise NothingToRemoveError("no approved region covers a pixel that is to be removed")
+    grown = [_grown(region, policy) for region in approved]
+    mask = _effective(union(tuple(mask for mask, _ in grown), size), grid)
+    kept = [region for region in regions if policy.of(region.label).action is Action.KEEP]
+    dropped = {region.region_id for region in kept if _removed_share(region, mask) > _KEPT_SHARE}
+    return Plan(
+        mask=mask,
+        crops=_crops(mask),
+        grid=grid,
+        removed=tuple(sorted((removed for _, removed in grown), key=lambda removed: removed.region_id)),
+        kept=tuple(sorted({region.region_id for region in kept} - dropped)),
+        dropped=tuple(sorted(dropped)),
+    )
+
+
+def plan_from_mask(mask: Mask, *, grid: Grid) -> Plan:
+    """Plan the removal of exactly this mask, rounded out to the grid.
+
+    Raises:
+        NothingToRemoveError: The mask is empty.
+    """
+    if not mask.any():
+        raise NothingToRemoveError("the mask is empty: there is nothing to remove")
+    effective = _effective(mask, grid)
+    return Plan(mask=effective, crops=_crops(effective), grid=grid)
+
+
+def touched(mask: Mask, grid: Grid) -> Mask:
+    """*mask* rounded out to whole cells of the *grid*."""
+    step = (slice(None, None, -1 if grid.from_bottom else 1), slice(None, None, -1 if grid.from_right else 1))
+    return np.ascontiguousarray(rounded_out(mask[step], grid.cell)[step])
+
+
+def grown_by(mask: Mask, radius_px: int) -> Mask:
+    """*mask* and every pixel at most *radius_px* from it; a circle grows around each pixel."""
+    box = bounding_box(mask)
+    if box is None or radius_px == 0:
+        return mask.copy()
+    window = box.grown(radius_px).slices(size_of(mask))
+    # By distance, not by kernel: the time does not depend on the radius.
+    distances = cv2.distanceTransform((~mask[window]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    grown = np.zeros_like(mask)
+    grown[window] = distances <= radius_px
+    return grown
+
+
+def ringed(mask: Mask) -> Mask:
+    """*mask* and the eight neighbours of each of its pixels."""
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((3, 3), dtype=np.uint8)), dtype=np.bool_)
+
+
+def _require_available(labels: set[str], policy: Policy) -> None:
+    wrong = sorted(label for label in labels if policy.of(label).action not in AVAILABLE)
+    if wrong:
+        action = policy.of(wrong[0]).action
+        raise PolicyError(
+            f'label {_named(wrong[:1])} asks for clean="{action}", which this version cannot do; '
+            f"it can do {', '.join(sorted(AVAILABLE))}"
+        )
+
+
+def _require_accepted(labels: set[str], policy: Policy) -> None:
+    pending = sorted(label for label in labels if policy.of(label).action is not Action.KEEP)
+    if pending:
+        raise UnacceptedPromptsError(
+            f"the annotation has prompts for {_named(pending)} but no accepted mask: "
+            "accept the suggestion or delete the prompt, then update the annotation"
+        )
+
+
+def _named(labels: Sequence[str]) -> str:
+    return ", ".join(repr(label[:_LABEL_SHOWN]) for label in labels)
+
+
+def _grown(region: Region, policy: Policy) -> tuple[Mask, Removed]:
+    dilation = policy.of(region.label).dilation
+    mask, largest = region.mask, 0
+    # A brush may hold several objects, so each island is grown by its own size; islands of one radius grow together.
+    for radius_px, islands in _by_radius(region.mask, dilation):
+        mask, largest = mask | grown_by(islands, radius_px), max(largest, radius_px)
+    return mask, Removed(region.region_id, region.label, largest)
+
+
+def _by_radius(mask: Mask, dilation: Dilation) -> Iterator[tuple[int, Mask]]:
+    if dilation == Dilation():
+        return
+    _, islands, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    sides_px = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
+    radii_px = np.array([_whole(dilation.radius_px(float(side_px))) for side_px in sides_px])
+    for radius_px in np.unique(radii_px[1:]):
+        chosen = radii_px == radius_px
+        chosen[0] = False  # what lies between the islands
+        yield int(radius_px), chosen[islands]
+
+
+def _whole(radius_px: float) -> int:
+    return math.ceil(radius_px - _ROUNDING)
+
+
+def _effective(mask: Mask, grid: Grid) -> Mask:
+    # Chroma is stretched over the edge of its cell when it is read, so one more pixel shows what the cell hides.
+    return mask.copy() if grid.lossless else ringed(touched(mask, grid))
+
+
+def _removed_share(region: Region, mask: Mask) -> float:
+    drawn = int(region.mask.sum())
+    return int((region.mask & mask).sum()) / drawn if drawn else 0.0
+
+
+def _crops(mask: Mask) -> tuple[Box, ...]:
+    size = size_of(mask)
+    # Islands with less than the smallest context between them are one from the start: a sprinkled mask has thousands.
+    reach = np.ones((2 * _MIN_CONTEXT_PX + 1,) * 2, dtype=np.uint8)
+    near = np.asarray(cv2.dilate(mask.view(np.uint8), reach), dtype=np.uint8)
+    boxes = [box.grown(_CONTEXT_SHARE * max(box.width, box.height)) for box in _island_boxes(near)]
+    while True:
+        canvas = np.zeros((size.height, size.width), dtype=np.uint8)
+        for box in boxes:
+            canvas[box.slices(size)] = 1
+        merged = _island_boxes(canvas)
+        if len(merged) == len(boxes):
+            return tuple(sorted(merged))
+        boxes = merged
+
+
+def _island_boxes(canvas: npt.NDArray[np.uint8]) -> list[Box]:
+    _, _, stats, _ = cv2.connectedComponentsWithStats(canvas, connectivity=8)
+    return [
+        Box(float(left), float(top), float(left + width), float(top + height))
+        for left, top, width, height, _ in stats[1:]
+    ]

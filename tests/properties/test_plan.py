@@ -1,0 +1,85 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from cleanplate.domain.image import Size, size_of
+from cleanplate.domain.policy import Action, Dilation, LabelPolicy, Policy
+from cleanplate.domain.region import Region, Shape
+from cleanplate.pipeline.plan import Grid, grown_by, plan_from_mask, plan_removal, ringed, touched
+
+SIZE = Size(width=40, height=30)
+LABELS = ("Face", "Plate", "Tree")
+POLICY = Policy(
+    labels={
+        "Face": LabelPolicy(action=Action.REMOVE, dilation=Dilation(px=1, pct=10)),
+        "Plate": LabelPolicy(action=Action.REMOVE),
+    }
+)
+
+masks = arrays(np.bool_, (SIZE.height, SIZE.width), elements=st.booleans(), fill=st.just(value=False))
+some_masks = masks.filter(np.any)
+grids = st.builds(
+    Grid, st.sampled_from([Size(1, 1), Size(8, 8), Size(16, 8), Size(16, 16)]), st.booleans(), st.booleans()
+)
+drawings = st.lists(st.tuples(st.sampled_from(LABELS), some_masks), max_size=4)
+
+
+@given(mask=some_masks, drawn=drawings, grid=grids, data=st.data())
+def test_a_plan_does_not_depend_on_the_order_of_its_regions(mask, drawn, grid, data) -> None:
+    regions = [
+        Region(f"r{number}", "brush", label, Shape.BRUSH, drawn_mask)
+        for number, (label, drawn_mask) in enumerate([("Plate", mask), *drawn])
+    ]
+    shuffled = data.draw(st.permutations(regions))
+
+    made = [
+        plan_removal(order, prompt_labels=(), policy=POLICY, size=SIZE, grid=grid)
+        for order in (regions, regions, shuffled)
+    ]
+
+    assert made[0].digest == made[1].digest == made[2].digest
+    np.testing.assert_array_equal(made[0].mask, made[2].mask)
+    assert made[0].crops == made[2].crops
+
+
+@given(mask=some_masks, grid=grids)
+def test_a_plan_covers_all_that_was_approved_and_whole_cells(mask, grid) -> None:
+    planned = plan_from_mask(mask, grid=grid).mask
+
+    assert planned[mask].all()
+    if grid.lossless:
+        np.testing.assert_array_equal(planned, mask)
+    else:
+        np.testing.assert_array_equal(planned, ringed(touched(mask, grid)))
+
+
+@given(mask=some_masks, grid=grids)
+def test_every_masked_pixel_lies_in_exactly_one_crop(mask, grid) -> None:
+    made = plan_from_mask(mask, grid=grid)
+    count = np.zeros(mask.shape, dtype=int)
+    for crop in made.crops:
+        count[crop.slices(size_of(mask))] += 1
+
+    assert count.max() == 1
+    assert count[made.mask].all()
+
+
+@given(mask=masks, radius_px=st.integers(0, 50))
+def test_growing_takes_every_pixel_within_the_radius_and_no_other(mask, radius_px) -> None:
+    ys, xs = np.mgrid[: SIZE.height, : SIZE.width]
+    expected = np.zeros_like(mask)
+    for y, x in np.argwhere(mask)[:20]:
+        expected |= (xs - x) ** 2 + (ys - y) ** 2 <= radius_px**2
+    few = np.zeros_like(mask)
+    few[tuple(np.argwhere(mask)[:20].T)] = True
+
+    np.testing.assert_array_equal(grown_by(few, radius_px), expected)
+
+
+@given(mask=masks, grid=grids)
+def test_whole_cells_hold_the_mask_and_rounding_out_twice_adds_nothing(mask, grid) -> None:
+    once = touched(mask, grid)
+
+    assert once[mask].all()
+    np.testing.assert_array_equal(touched(once, grid), once)

@@ -1,0 +1,208 @@
+import numpy as np
+import pytest
+
+from cleanplate.domain.geometry import Box
+from cleanplate.domain.image import Size
+from cleanplate.domain.policy import Action, Dilation, LabelPolicy, Policy
+from cleanplate.domain.region import Region, Shape
+from cleanplate.errors import NothingToRemoveError, PolicyError, SizeMismatchError, UnacceptedPromptsError
+from cleanplate.pipeline.plan import Grid, Removed, grown_by, plan_from_mask, plan_removal, touched
+
+SIZE = Size(width=60, height=40)
+LOSSLESS = Grid()
+REMOVE_FACES = Policy(labels={"Face": LabelPolicy(action=Action.REMOVE)})
+
+
+def block(left: int, top: int, right: int, bottom: int, size: Size = SIZE) -> np.ndarray:
+    mask = np.zeros((size.height, size.width), dtype=np.bool_)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def region(mask: np.ndarray, label: str = "Face", region_id: str = "r1") -> Region:
+    return Region(region_id=region_id, control="brush", label=label, shape=Shape.BRUSH, mask=mask)
+
+
+def plan(*regions: Region, policy: Policy = REMOVE_FACES, prompts: tuple[str, ...] = (), grid: Grid = LOSSLESS):
+    return plan_removal(regions, prompt_labels=prompts, policy=policy, size=SIZE, grid=grid)
+
+
+def growing(**dilation: float) -> Policy:
+    return Policy(labels={"Face": LabelPolicy(action=Action.REMOVE, dilation=Dilation(**dilation))})
+
+
+def test_without_dilation_exactly_the_approved_pixels_are_removed() -> None:
+    made = plan(region(block(10, 10, 20, 15)))
+
+    np.testing.assert_array_equal(made.mask, block(10, 10, 20, 15))
+    assert made.removed == (Removed("r1", "Face", radius_px=0),)
+
+
+def test_only_regions_whose_label_says_remove_are_removed_and_the_plan_says_so() -> None:
+    face, tree = region(block(0, 0, 5, 5), region_id="face"), region(block(30, 0, 50, 20), "Tree", "tree")
+
+    made = plan(face, tree)
+
+    np.testing.assert_array_equal(made.mask, face.mask)
+    assert [removed.region_id for removed in made.removed] == ["face"]
+    assert made.kept == ("tree",)
+
+
+def test_a_kept_region_that_is_mostly_removed_does_not_go_along() -> None:
+    half, most = region(block(0, 0, 20, 4), "Tree", "half"), region(block(0, 0, 19, 4), "Tree", "most")
+
+    made = plan(region(block(0, 0, 10, 40)), half, most)
+
+    assert made.kept == ("half",)
+    assert made.dropped == ("most",)
+
+
+def test_a_mask_grows_in_a_circle() -> None:
+    made = plan(region(block(30, 20, 31, 21)), policy=growing(px=5))
+
+    ys, xs = np.nonzero(made.mask)
+    assert np.hypot(xs - 30, ys - 20).max() == 5
+    assert made.mask.sum() == 81  # the whole-numbered points of a circle of radius 5
+    assert made.removed[0].radius_px == 5
+
+
+def test_a_share_is_of_the_objects_longer_side() -> None:
+    assert plan(region(block(10, 10, 35, 15)), policy=growing(pct=4)).removed[0].radius_px == 1
+    assert plan(region(block(10, 10, 36, 15)), policy=growing(pct=4)).removed[0].radius_px == 2
+
+
+def test_each_island_of_a_region_grows_by_its_own_size() -> None:
+    small, large = block(5, 5, 7, 7), block(20, 10, 50, 30)
+
+    made = plan(region(small | large), policy=growing(pct=10))
+
+    np.testing.assert_array_equal(made.mask, grown_by(small, 1) | grown_by(large, 3))
+    assert made.removed[0].radius_px == 3
+
+
+def test_growing_stops_at_the_border_of_the_image() -> None:
+    made = plan(region(block(0, 0, 60, 1)), policy=growing(px=3))
+
+    np.testing.assert_array_equal(made.mask, block(0, 0, 60, 4))
+
+
+def test_in_a_jpeg_the_mask_is_rounded_out_to_the_grid_and_one_pixel_more() -> None:
+    made = plan(region(block(20, 20, 21, 21)), grid=Grid(Size(16, 8)))
+
+    np.testing.assert_array_equal(made.mask, block(15, 15, 33, 25))
+
+
+@pytest.mark.parametrize(
+    ("grid", "expected"),
+    [
+        (Grid(Size(16, 16)), (16, 16, 32, 32)),
+        (Grid(Size(16, 16), from_right=True), (12, 16, 28, 32)),
+        (Grid(Size(16, 16), from_bottom=True), (16, 8, 32, 24)),
+        (Grid(Size(16, 16), from_right=True, from_bottom=True), (12, 8, 28, 24)),
+    ],
+)
+def test_the_grid_of_a_turned_photograph_starts_at_another_border(grid, expected) -> None:
+    np.testing.assert_array_equal(touched(block(20, 20, 21, 21), grid), block(*expected))
+
+
+def test_prompts_without_an_accepted_mask_need_a_person() -> None:
+    with pytest.raises(UnacceptedPromptsError, match="prompts for 'Face'"):
+        plan(prompts=("Face",))
+
+
+def test_an_accepted_mask_of_another_label_does_not_answer_a_prompt() -> None:
+    policy = Policy(labels={name: LabelPolicy(action=Action.REMOVE) for name in ("Face", "Plate")})
+
+    with pytest.raises(UnacceptedPromptsError, match="'Plate'"):
+        plan(region(block(0, 0, 5, 5)), policy=policy, prompts=("Plate", "Face"))
+
+
+def test_an_accepted_mask_without_a_pixel_does_not_answer_a_prompt() -> None:
+    with pytest.raises(UnacceptedPromptsError):
+        plan(region(block(0, 0, 0, 0)), prompts=("Face",))
+
+
+def test_prompts_beside_an_accepted_mask_of_their_label_are_fine() -> None:
+    assert plan(region(block(0, 0, 5, 5)), prompts=("Face",)).mask.sum() == 25
+
+
+def test_prompts_of_a_kept_label_are_fine() -> None:
+    assert plan(region(block(0, 0, 5, 5)), prompts=("Tree",)).mask.sum() == 25
+
+
+@pytest.mark.parametrize("regions", [(), (region(block(0, 0, 0, 0)),), (region(block(0, 0, 5, 5), "Tree"),)])
+def test_when_nothing_is_to_be_removed_there_is_no_plan(regions) -> None:
+    with pytest.raises(NothingToRemoveError):
+        plan(*regions)
+
+
+def test_an_action_this_version_cannot_do_is_refused_by_name() -> None:
+    policy = Policy(labels={"Face": LabelPolicy(action=Action.BLUR)})
+
+    with pytest.raises(PolicyError, match=r"'Face' asks for clean=\"blur\".* it can do keep, remove"):
+        plan(region(block(0, 0, 5, 5)), policy=policy)
+
+
+def test_an_unused_label_may_ask_for_what_this_version_cannot_do() -> None:
+    policy = Policy(labels={"Face": LabelPolicy(action=Action.REMOVE), "Sign": LabelPolicy(action=Action.BLUR)})
+
+    assert plan(region(block(0, 0, 5, 5)), policy=policy).mask.any()
+
+
+def test_a_label_of_ten_kilobytes_does_not_flood_the_message() -> None:
+    label = "F" * 10_000
+    policy = Policy(labels={label: LabelPolicy(action=Action.BLUR)})
+
+    with pytest.raises(PolicyError) as caught:
+        plan(region(block(0, 0, 5, 5), label), policy=policy)
+
+    assert len(str(caught.value)) < 300
+
+
+def test_a_region_of_another_size_is_refused() -> None:
+    with pytest.raises(SizeMismatchError):
+        plan(region(block(0, 0, 5, 5, Size(40, 60))))
+
+
+def test_objects_far_apart_get_crops_of_their_own_with_context() -> None:
+    size = Size(width=600, height=200)
+    mask = block(100, 80, 120, 90, size) | block(400, 80, 440, 90, size)
+
+    made = plan_from_mask(mask, grid=LOSSLESS)
+
+    assert len(made.crops) == 2
+    left, right = made.crops
+    assert left.left <= 100 - 32
+    assert left.right >= 120 + 32
+    assert right.left <= 400 - 32 - 20
+
+
+def test_objects_whose_context_overlaps_share_a_crop() -> None:
+    size = Size(width=600, height=200)
+    mask = block(100, 80, 120, 90, size) | block(190, 80, 200, 90, size)
+
+    assert len(plan_from_mask(mask, grid=LOSSLESS).crops) == 1
+
+
+def test_a_mask_of_everything_is_one_crop() -> None:
+    assert plan_from_mask(block(0, 0, 60, 40), grid=LOSSLESS).crops == (Box(0, 0, 60, 40),)
+
+
+def test_an_empty_mask_makes_no_plan() -> None:
+    with pytest.raises(NothingToRemoveError, match="mask is empty"):
+        plan_from_mask(block(0, 0, 0, 0), grid=LOSSLESS)
+
+
+def test_a_mask_sprinkled_with_thousands_of_specks_is_planned() -> None:
+    mask = np.zeros((1000, 1000), dtype=np.bool_)
+    mask[::7, ::5] = True
+
+    made = plan_removal([region(mask)], prompt_labels=(), policy=growing(pct=100), size=Size(1000, 1000), grid=LOSSLESS)
+
+    assert made.crops == (Box(0, 0, 1000, 1000),)
+    assert made.removed[0].radius_px == 1
+
+
+def test_plans_that_differ_in_one_pixel_have_different_digests() -> None:
+    assert plan(region(block(0, 0, 5, 5))).digest != plan(region(block(0, 0, 5, 6))).digest
+    assert plan(region(block(0, 0, 5, 5))).digest == plan(region(block(0, 0, 5, 5))).digest
