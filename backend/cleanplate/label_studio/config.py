@@ -177,6 +177,12 @@ class LabelConfig:
         names = {image.name for image in self.images}
         return tuple(control for control in self.controls if control.to_name in names)
 
+    @property
+    def cleaned_labels(self) -> frozenset[str]:
+        """The labels something is to be done to, as far as their attributes can be understood."""
+        labels, _ = self._label_policies()
+        return frozenset(label for label, policy in labels.items() if policy.action is not Action.KEEP)
+
     def image(self, name: str) -> ImageTag | None:
         """The Image tag of this name."""
         return next((image for image in self.images if image.name == name), None)

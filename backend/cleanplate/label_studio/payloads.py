@@ -20,8 +20,8 @@ from pydantic import (
 from cleanplate.errors import PayloadError
 
 MAX_DEPTH: Final = 100
-MAX_INTEGER_CHARACTERS: Final = 20
-"""What 64 bits need; longer numbers cost much time to read and fit nothing."""
+MAX_INTEGER_CHARACTERS: Final = 40
+"""What 128 bits need, as image hashes in a task's data; longer numbers cost time to read and fit nothing."""
 
 _BRACKETS = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -312,3 +312,61 @@ class WebhookEvent(Payload):
     def annotation_ids(self) -> tuple[int, ...]:
         """The annotations it names, each once."""
         return tuple(dict.fromkeys(thing.id for thing in (*self.annotation, *self.annotations)))
+
+
+# Answers of its API
+
+
+class User(Payload):
+    """The person a token belongs to."""
+
+    id: Id
+    email: Text = ""
+
+
+class Project(Payload):
+    """A project and its labelling config."""
+
+    id: Id
+    title: Text = ""
+    label_config: Text = ""
+
+
+class Upload(Payload):
+    """A file that was uploaded to a project; *file* is its path below `/data/`."""
+
+    id: Id
+    file: Annotated[str, Field(min_length=1)]
+
+
+class MlBackend(Payload):
+    """An ML backend that is connected to a project. *state* is CO while Label Studio reaches it."""
+
+    id: Id
+    url: Text = ""
+    title: Text = ""
+    state: Text = ""
+    is_interactive: bool = False
+
+
+class Webhook(Payload):
+    """A webhook of a project, or of all projects if it names none."""
+
+    id: Id
+    project: Id | None = None
+    url: Text = ""
+    is_active: bool = True
+    send_payload: bool = True
+    send_for_all_actions: bool = False
+    actions: tuple[str, ...] = ()
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+
+
+class LocalStorage(Payload):
+    """A folder of Label Studio's machine from which a project's images may come."""
+
+    id: Id
+    project: Id | None = None
+    title: Text = ""
+    path: Text = ""
+    use_blob_urls: bool = False
