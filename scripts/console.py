@@ -14,6 +14,8 @@ from typing import Final
 FRAMES: Final = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAME_S: Final = 0.1
 QUICK_S: Final = 1.0
+LOG_LINES: Final = 12
+LOG_COLUMNS: Final = 160
 
 
 class ScriptError(Exception):
@@ -153,12 +155,12 @@ def clock(duration_s: float) -> str:
     return f"{minutes}:{seconds:02}"
 
 
-def last_lines(log: Path, count: int = 12) -> Sequence[str]:
-    """The end of a log, without empty lines; nothing if there is no log."""
+def last_lines(log: Path) -> Sequence[str]:
+    """The end of a log, without empty lines and with long ones cut; nothing if there is no log."""
     if not log.is_file():
         return ()
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return tuple(line for line in lines if line.strip())[-count:]
+    return tuple(line[:LOG_COLUMNS] for line in lines if line.strip())[-LOG_LINES:]
 
 
 def shown_path(path: Path) -> str:

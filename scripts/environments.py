@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
@@ -16,13 +15,17 @@ from pathlib import Path
 from typing import Final
 
 from console import Console, ScriptError, Step
+from processes import start_kept, stop_all
 
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 PYPROJECT: Final = CHECKOUT / "pyproject.toml"
 LABEL_STUDIO_VERSION: Final = "1.23.2"
 NEEDED_BYTES: Final = 3 * 1024**3
-# Left in the folder while pip runs: an environment that has it was interrupted and is made afresh.
+# In the folder while pip works: an environment that still has it was interrupted and is made afresh.
 UNFINISHED: Final = ".cleanplate-unfinished"
+# What pip says when it has everything; before that, it has changed nothing.
+UNPACKING: Final = "Installing collected packages"
+PIP_OPTIONS: Final = ("--no-input", "--disable-pip-version-check")
 
 
 @dataclass(frozen=True)
@@ -97,26 +100,23 @@ class Environment:
 
     def _install(self, item: Contents, step: Step) -> None:
         log = self.folder / f"install-{item.name}.log"
-        options = ("--no-input", "--disable-pip-version-check")
+        # A virtual environment is what was asked for, whatever the person's own pip settings say.
+        settings = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+        command = (str(self.python), "-m", "pip", "install", *PIP_OPTIONS, *item.arguments)
         with log.open("w", encoding="utf-8") as sink:
-            pip = subprocess.Popen(
-                [str(self.python), "-m", "pip", "install", *options, *item.arguments],
-                cwd=CHECKOUT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                # A virtual environment is what was asked for, whatever the person's own pip settings say.
-                env={**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"},
-            )
-            with pip:
+            pip = start_kept(command, cwd=CHECKOUT, environment=settings, output=subprocess.PIPE)
+            try:
                 for line in pip.stdout or ():
                     sink.write(line)
                     step.detail = _progress(line) or step.detail
+                pip.wait()
+            finally:
+                stop_all([pip])
         if pip.returncode != 0:
-            message = f"{item.title} failed: pip ended with {pip.returncode}"
-            raise ScriptError(message, remedy=_remedy(log.read_text(encoding="utf-8")), log=log)
+            said = log.read_text(encoding="utf-8")
+            if UNPACKING not in said:
+                (self.folder / UNFINISHED).unlink()
+            raise ScriptError(f"{item.title} failed: pip ended with {pip.returncode}", remedy=_remedy(said), log=log)
 
 
 def product() -> Environment:
@@ -197,7 +197,7 @@ def _progress(line: str) -> str | None:
     if match := re.match(r"\s*(Collecting|Downloading|Building wheel for)\s+([\w.-]+)", line):
         verb, name = match.groups()
         return f"{verb.lower()} {name.rsplit('/')[-1]}"
-    return "unpacking" if line.startswith("Installing collected packages") else None
+    return "unpacking" if line.startswith(UNPACKING) else None
 
 
 REMEDIES: Final[Mapping[str, str]] = {
@@ -218,4 +218,4 @@ def _remedy(log: str) -> str:
     for pattern, remedy in REMEDIES.items():
         if re.search(pattern, log):
             return remedy
-    return "Mend what pip says and start again: the installation then begins afresh."
+    return "Mend what pip says and start again."
