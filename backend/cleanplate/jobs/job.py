@@ -1,3 +1,6 @@
+import os
+import secrets
+import socket
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +17,11 @@ class JobState(StrEnum):
     ATTENTION = "attention"
     SUPERSEDED = "superseded"
     CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to the job unless it is put or retried."""
+        return self not in {JobState.READY, JobState.LEASED}
 
 
 @dataclass(frozen=True)
@@ -66,3 +74,8 @@ class Lease:
 
     job: Job
     owner: str
+
+
+def new_owner() -> str:
+    """A name for one worker that no other has: where it runs and something random."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"

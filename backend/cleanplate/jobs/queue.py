@@ -16,44 +16,60 @@ class Hint:
 
 
 class Queue(Protocol):
-    """Keeps jobs until they are done. Every method is one transaction and safe from many threads and processes."""
+    """Keeps jobs until they are done. Every method is one transaction and safe from many threads and processes.
+
+    Every method raises StorageUnavailableError if the queue can be neither read nor written now.
+    """
 
     def put(self, job: NewJob) -> bool:
-        """Queue a job; True if it is new, False if its key is known (whatever became of it).
+        """Make a job its subject's current one; True if it is to be done now, False if there is nothing new to do.
 
-        Earlier jobs of the same subject that have not ended as done become superseded.
+        A key is work once: False if it is the current one already, whatever became of it. Only a job that was
+        superseded or cancelled, or whose subject had another job since, is queued again: what is put is what Label
+        Studio says now, and the copy has to follow it there and back. Other jobs of the subject that have not ended
+        as done become superseded.
         """
         ...
 
     def claim(self, owner: str) -> Lease | None:
-        """Lease the oldest ready job, or one whose lease ran out; None if there is nothing to do.
+        """Lease the job that has been ready for longest, or one whose lease ran out; None if there is none.
 
-        A lease that ran out counts as an attempt; after the last one the job is dead (reason `lease_expired`).
+        A lease that ran out counts as an attempt; after the last one the job is dead (reason `lease_expired`). While
+        a superseded or cancelled job is still in a worker's hands, no other job of its subject is leased.
         """
         ...
 
     def extend(self, lease: Lease) -> None:
-        """Keep a lease alive. Raises LeaseLostError if it is no longer ours."""
+        """Keep a lease alive. Raises LeaseLostError if it is no longer ours.
+
+        The lease of a job that was superseded or cancelled stays ours until it is given back.
+        """
         ...
 
     def is_current(self, lease: Lease) -> bool:
-        """Whether the lease is still ours and no newer job for its subject was put."""
+        """Whether the lease is still ours, the job not cancelled, and no newer job for its subject was put."""
         ...
 
     def report(self, lease: Lease, step: str) -> None:
-        """Note the step a job is in. Raises LeaseLostError."""
+        """Note the step a job is in. Raises LeaseLostError, or SupersededError if the job need not go on."""
         ...
 
     def done(self, lease: Lease, result: Mapping[str, Any]) -> None:
-        """End a job well. Raises LeaseLostError."""
+        """End a job well. Raises LeaseLostError, or SupersededError if the job was not to go on: end it so."""
         ...
 
-    def later(self, lease: Lease, *, reason: str, message: str, delay_s: float) -> None:
-        """Give a job back after a transient error; dead if it has no attempts left. Raises LeaseLostError."""
+    def later(self, lease: Lease, *, reason: str, message: str, delay_s: float, counts: bool = True) -> None:
+        """Give a job back to be tried again; dead if it has no attempts left. Raises LeaseLostError.
+
+        An attempt that does not count is not the job's fault; the job cannot die of it.
+        """
         ...
 
     def end(self, lease: Lease, state: JobState, *, reason: str, message: str) -> None:
-        """End a job as dead, attention, superseded or cancelled. Raises LeaseLostError."""
+        """End a job as dead, attention, superseded or cancelled. Raises LeaseLostError.
+
+        A job that was superseded or cancelled meanwhile stays so, here and in `later`.
+        """
         ...
 
     def cancel(self, subject: Subject) -> int:
@@ -61,7 +77,10 @@ class Queue(Protocol):
         ...
 
     def retry(self, key: str) -> Job:
-        """Make an ended job ready again, with fresh attempts. Raises JobError if there is none or it is not ended."""
+        """Make an ended job ready again, with fresh attempts.
+
+        Raises JobError if there is none, it is not ended, or its subject has a newer job.
+        """
         ...
 
     def get(self, key: str) -> Job | None:
@@ -75,7 +94,7 @@ class Queue(Protocol):
     def subjects(
         self, *, project_id: int, task_id: int | None = None, annotation_id: int | None = None
     ) -> list[Subject]:
-        """Subjects that have unfinished jobs."""
+        """Subjects that have unfinished jobs: ready, leased, dead, or waiting for attention."""
         ...
 
     def counts(self) -> Mapping[JobState, int]:
@@ -100,4 +119,16 @@ class Queue(Protocol):
 
     def set_watermark(self, project_id: int, at: datetime) -> None:
         """Advance the watermark; it never goes back."""
+        ...
+
+    def full_sweep_due(self, project_id: int, *, every_s: float) -> bool:
+        """Whether a project was not looked through from end to end for so long, or never."""
+        ...
+
+    def note_full_sweep(self, project_id: int) -> None:
+        """Note that a project was looked through from end to end just now."""
+        ...
+
+    def lead(self, owner: str, *, for_s: float) -> bool:
+        """Take or keep the one leader's place for so long; False while another has it. 0 seconds gives it up."""
         ...
