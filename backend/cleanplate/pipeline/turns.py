@@ -1,0 +1,150 @@
+"""Keeps conversations, and lets those who speak in the same one speak one after the other."""
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from cleanplate.engines.embeddings import ImageIdentity
+from cleanplate.pipeline.conversation import ConversationKey, Memory
+
+
+class _Conversation:
+    """A conversation, and the turns that wait in it; the first of them is the one that has the word."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.changed = threading.Condition(lock)
+        self.turns: deque[Turn] = deque()
+        self.memory = Memory()
+        self.size_bytes = 0
+        self.left_at = 0.0
+
+
+class Turn:
+    """One request's turn in a conversation. What it does not `keep` never happened."""
+
+    def __init__(self, conversation: _Conversation, prompt_ids: frozenset[str]) -> None:
+        self._conversation = conversation
+        self.prompt_ids = prompt_ids
+
+    @property
+    def memory(self) -> Memory:
+        """What was said and answered before."""
+        return self._conversation.memory
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether a later request that waits has all of this one's prompts, so that nobody will see this answer.
+
+        Prompt ids are random: whoever sends the same ones is the same annotator. Another annotator's request never
+        supersedes this one.
+        """
+        with self._conversation.changed:
+            return any(turn is not self and turn.prompt_ids >= self.prompt_ids for turn in self._conversation.turns)
+
+    def keep(self, memory: Memory) -> None:
+        """Remember what this turn came to."""
+        with self._conversation.changed:
+            self._conversation.memory = memory
+            self._conversation.size_bytes = memory.size_bytes
+
+
+class ConversationStats(NamedTuple):
+    """How many conversations are remembered, and about how much memory they hold."""
+
+    conversations: int
+    size_bytes: int
+
+
+class Conversations:
+    """What was said about every image of late. Safe from many threads.
+
+    Forgotten, the oldest first, is what was not used for *max_idle_s*, and what is beyond *max_count* or *max_bytes*.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_count: int = 1000,
+        max_bytes: int = 128 * 2**20,
+        max_idle_s: float = 2 * 60 * 60,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_count = max_count
+        self._max_bytes = max_bytes
+        self._max_idle_s = max_idle_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._conversations: OrderedDict[ConversationKey, _Conversation] = OrderedDict()
+
+    @contextmanager
+    def turn(self, key: ConversationKey, prompt_ids: frozenset[str]) -> Iterator[Turn]:
+        """Wait until all who asked before in this conversation are done; the next one waits until this block ends."""
+        conversation, turn = self._enter(key, prompt_ids)
+        try:
+            with conversation.changed:
+                conversation.changed.wait_for(lambda: conversation.turns[0] is turn)
+            yield turn
+        finally:
+            self._leave(key, conversation, turn)
+
+    def unsay(self, image: ImageIdentity) -> None:
+        """Note that an annotator deleted the only prompt of a kind.
+
+        The request that tells us holds nothing, not even a label. It is taken to be about the last answer on the
+        image; if that hung on more than one prompt, nothing is forgotten.
+        """
+        with self._lock:
+            for key, conversation in reversed(self._conversations.items()):
+                if key.image != image:
+                    continue
+                if not conversation.turns:
+                    conversation.memory = conversation.memory.without_last_prompt()
+                    conversation.size_bytes = conversation.memory.size_bytes
+                return
+
+    def purge(self, *, project_id: int, task_id: int | None = None) -> int:
+        """Forget what was said about a task, or about a whole project; how many conversations that were."""
+        with self._lock:
+            gone = [key for key in self._conversations if key.image.belongs_to(project_id=project_id, task_id=task_id)]
+            for key in gone:
+                del self._conversations[key]
+            return len(gone)
+
+    @property
+    def stats(self) -> ConversationStats:
+        with self._lock:
+            return ConversationStats(len(self._conversations), self._size_bytes())
+
+    def _enter(self, key: ConversationKey, prompt_ids: frozenset[str]) -> tuple[_Conversation, Turn]:
+        with self._lock:
+            conversation = self._conversations.setdefault(key, _Conversation(self._lock))
+            turn = Turn(conversation, prompt_ids)
+            conversation.turns.append(turn)
+            return conversation, turn
+
+    def _leave(self, key: ConversationKey, conversation: _Conversation, turn: Turn) -> None:
+        with self._lock:
+            conversation.turns.remove(turn)
+            conversation.left_at = self._clock()
+            conversation.changed.notify_all()
+            if self._conversations.get(key) is conversation:
+                self._conversations.move_to_end(key)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        now, size_bytes = self._clock(), self._size_bytes()
+        for key, conversation in list(self._conversations.items()):
+            if conversation.turns:
+                continue
+            is_old = now - conversation.left_at > self._max_idle_s
+            is_too_much = len(self._conversations) > self._max_count or size_bytes > self._max_bytes
+            if not is_old and not is_too_much:
+                return
+            size_bytes -= conversation.size_bytes
+            del self._conversations[key]
+
+    def _size_bytes(self) -> int:
+        return sum(conversation.size_bytes for conversation in self._conversations.values())
