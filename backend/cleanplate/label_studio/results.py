@@ -45,7 +45,9 @@ _ONLY_BY_CONFIG: Final = frozenset({Shape.RECTANGLE, Shape.ELLIPSE})
 _UNREADABLE: Final = frozenset({"vector"})
 """What else can be drawn on an image, but is no area that could be removed."""
 
-_GEOMETRY: Final = frozenset("format rle imageDataURL points closed x y width height rotation radiusX radiusY".split())
+_GEOMETRY: Final = frozenset(
+    {"format", "rle", "imageDataURL", "points", "closed", "x", "y", "width", "height", "rotation", "radiusX", "radiusY"}
+)
 _TOLERANCE_PX: Final = 1.0
 _TOLERANCE_SHARE: Final = 1 / 2000
 """How far a suggested polygon may stray from its mask: a pixel, or this share of the longer side if that is more."""
