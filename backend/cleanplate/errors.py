@@ -95,12 +95,6 @@ class SizeMismatchError(MaskError):
     reason = "size_mismatch"
 
 
-class NothingToRemoveError(MaskError):
-    """The approved regions cover no pixel of the image."""
-
-    reason = "nothing_to_remove"
-
-
 # Engines
 
 
@@ -266,6 +260,12 @@ class UnacceptedPromptsError(AttentionError):
     """The annotation holds prompts but no accepted mask: what was pointed at would stay in the copy."""
 
     reason = "unaccepted_prompts"
+
+
+class NothingToRemoveError(AttentionError, MaskError):
+    """The approved regions cover no pixel: a copy would show all that the original shows."""
+
+    reason = "nothing_to_remove"
 
 
 class CertificateError(CleanplateError):

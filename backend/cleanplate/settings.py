@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     basic_auth_user: str = Field(default="", description="The user Label Studio gives to the ML backend; empty: none.")
     basic_auth_password: SecretStr = Field(default=SecretStr(""), description="The password of that user.")
 
+    allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(), description="Names the backend may be called by besides localhost, comma separated."
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Other servers images may be fetched from, comma separated, as https://host:port."
     )
@@ -104,9 +107,9 @@ class Settings(BaseSettings):
         parts = _split(value)
         return tuple(_origin(part) for part in parts) if parts is not None else value
 
-    @field_validator("projects", mode="before")
+    @field_validator("projects", "allowed_hosts", mode="before")
     @classmethod
-    def _split_projects(cls, value: object) -> object:
+    def _split_set(cls, value: object) -> object:
         parts = _split(value)
         return frozenset(parts) if parts is not None else value
 
