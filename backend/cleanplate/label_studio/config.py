@@ -394,7 +394,7 @@ def _wishes(element: ET.Element) -> Iterator[_Wish]:
 
 
 def _holds_labels(element: ET.Element) -> bool:
-    return element.tag.lower().endswith(_LABELS) and any(_label_elements(element))
+    return element.tag.lower().endswith(_LABELS) and next(_label_elements(element), None) is not None
 
 
 def _stray(elements: Iterable[ET.Element]) -> Iterator[Finding]:
