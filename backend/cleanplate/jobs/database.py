@@ -38,14 +38,17 @@ class Database:
             StorageError: It is no database, or a newer cleanplate wrote it.
             StorageUnavailableError: It cannot be opened now.
         """
+        self._open: sqlite3.Connection | None = None
+        self._lock = Lock()
         self._path = path
         self._part = part
         self._migrations = migrations
-        self._lock = Lock()
-        self._open: sqlite3.Connection | None = None
         _close_around_forks(self)
         with self._transaction("BEGIN IMMEDIATE") as db:
             self._migrate(db)
+
+    def __del__(self) -> None:
+        self._close()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
