@@ -1,0 +1,78 @@
+"""What the web needs of the rest of cleanplate, in the words of the web."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cleanplate.jobs.job import Job, JobState
+from cleanplate.label_studio.payloads import PredictRequest
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must be right for cleanplate to work.
+
+    Attributes:
+        name: a few words; they are public.
+        ok: whether it is right.
+        message: what was found; for people who may see the status page.
+        remedy: what to do about it; empty if nothing has to be done.
+    """
+
+    name: str
+    ok: bool
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class EngineInUse:
+    """An engine this process answers or fills with."""
+
+    kind: str
+    version: str
+
+
+class Services(Protocol):
+    """Everything a request may set in motion. Every method is safe to call from many threads."""
+
+    @property
+    def model_version(self) -> str:
+        """What Label Studio stores beside our predictions."""
+        ...
+
+    @property
+    def engines(self) -> Sequence[EngineInUse]:
+        """For the status page."""
+        ...
+
+    def predict(self, request: PredictRequest) -> list[dict[str, Any]]:
+        """Answer a click: one `{"result": …, "score": …, "model_version": …}` per task.
+
+        Without prompts the answer is empty and comes at once; preparing the images goes on behind it.
+        """
+        ...
+
+    def hint(self, project_id: int, task_id: int | None) -> None:
+        """Store durably that something may have changed; returns at once."""
+        ...
+
+    def hint_all(self) -> None:
+        """The same for every project that is watched."""
+        ...
+
+    def counts(self) -> Mapping[JobState, int]:
+        """How many jobs are in each state."""
+        ...
+
+    def oldest_ready_age_s(self) -> float | None:
+        """How long the job that has waited longest has been ready; None if none waits."""
+        ...
+
+    def jobs(self, *, state: JobState, limit: int) -> Sequence[Job]:
+        """Jobs in a state, the last changed first."""
+        ...
+
+    def checks(self) -> Sequence[Check]:
+        """Look at everything cleanplate depends on. May take seconds."""
+        ...

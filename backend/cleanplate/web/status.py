@@ -1,0 +1,101 @@
+"""The page a person looks at: does it work, what went wrong, and what to do about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from flask import Blueprint, g, render_template
+
+import cleanplate
+from cleanplate.jobs.job import Job, JobState
+from cleanplate.web.readiness import Readiness
+from cleanplate.web.remedies import remedy_for
+from cleanplate.web.services import Services
+
+_SHOWN: Final = 10
+
+_LOOKED_AT: Final = 100
+"""Among so many waiting jobs we look for those that wait because they failed."""
+
+_EXPLAINED: Final = {
+    JobState.READY: "waiting for a worker",
+    JobState.LEASED: "being worked on",
+    JobState.DONE: "copy published",
+    JobState.ATTENTION: "a person must look",
+    JobState.DEAD: "given up",
+    JobState.SUPERSEDED: "annotation changed",
+    JobState.CANCELLED: "annotation deleted",
+}
+
+_AGES: Final = (
+    (timedelta(days=2), timedelta(days=1), "d"),
+    (timedelta(hours=2), timedelta(hours=1), "h"),
+    (timedelta(minutes=2), timedelta(minutes=1), "min"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A job as the page shows it: ids and reasons, nothing of the image or the people."""
+
+    where: str
+    link: str
+    when: str
+    age: str
+    state: str
+    attempt: int
+    reason: str
+    message: str
+    remedy: str
+
+
+def status_routes(services: Services, readiness: Readiness) -> Blueprint:
+    """`/status`."""
+    routes = Blueprint("status", __name__)
+
+    @routes.get("/status")
+    def status() -> str:
+        counts = services.counts()
+        failures = _failures(services)
+        done = services.jobs(state=JobState.DONE, limit=_SHOWN)
+        now = datetime.now(UTC)
+        return render_template(
+            "status.html",
+            nonce=g.style_nonce,
+            version=cleanplate.__version__,
+            model_version=services.model_version,
+            engines=services.engines,
+            checks=readiness.checks(),
+            states=[(state.value, counts.get(state, 0), explained) for state, explained in _EXPLAINED.items()],
+            failures=[_row(job, now) for job in failures],
+            copies=[_row(job, now) for job in done],
+        )
+
+    return routes
+
+
+def _failures(services: Services) -> Sequence[Job]:
+    failed = [*services.jobs(state=JobState.DEAD, limit=_SHOWN), *services.jobs(state=JobState.ATTENTION, limit=_SHOWN)]
+    failed += [job for job in services.jobs(state=JobState.READY, limit=_LOOKED_AT) if job.reason]
+    return sorted(failed, key=lambda job: job.updated_at, reverse=True)[:_SHOWN]
+
+
+def _row(job: Job, now: datetime) -> Row:
+    subject = job.subject
+    return Row(
+        where=f"project {subject.project_id}, task {subject.task_id}, annotation {subject.annotation_id}",
+        link=f"{subject.label_studio_url}/projects/{subject.project_id}/data?task={subject.task_id}",
+        when=job.updated_at.isoformat(timespec="seconds"),
+        age=_age(now - job.updated_at),
+        state="will be retried" if job.state is JobState.READY else job.state.value,
+        attempt=job.attempt,
+        reason=job.reason,
+        message=job.message,
+        remedy=remedy_for(job.reason),
+    )
+
+
+def _age(age: timedelta) -> str:
+    unit = next(((size, name) for least, size, name in _AGES if age >= least), None)
+    return f"{age // unit[0]} {unit[1]} ago" if unit else "just now"
