@@ -46,9 +46,7 @@ class Turn:
 
     def keep(self, memory: Memory) -> None:
         """Remember what this turn came to."""
-        with self._conversation.changed:
-            self._conversation.memory = memory
-            self._conversation.size_bytes = memory.size_bytes
+        self._conversation.memory = memory
 
 
 class ConversationStats(NamedTuple):
@@ -78,6 +76,7 @@ class Conversations:
         self._clock = clock
         self._lock = threading.Lock()
         self._conversations: OrderedDict[ConversationKey, _Conversation] = OrderedDict()
+        self._size_bytes = 0
 
     @contextmanager
     def turn(self, key: ConversationKey, prompt_ids: frozenset[str]) -> Iterator[Turn]:
@@ -102,7 +101,7 @@ class Conversations:
                     continue
                 if not conversation.turns:
                     conversation.memory = conversation.memory.without_last_prompt()
-                    conversation.size_bytes = conversation.memory.size_bytes
+                    self._weigh(conversation)
                 return
 
     def purge(self, *, project_id: int, task_id: int | None = None) -> int:
@@ -110,13 +109,13 @@ class Conversations:
         with self._lock:
             gone = [key for key in self._conversations if key.image.belongs_to(project_id=project_id, task_id=task_id)]
             for key in gone:
-                del self._conversations[key]
+                self._forget(key)
             return len(gone)
 
     @property
     def stats(self) -> ConversationStats:
         with self._lock:
-            return ConversationStats(len(self._conversations), self._size_bytes())
+            return ConversationStats(len(self._conversations), self._size_bytes)
 
     def _enter(self, key: ConversationKey, prompt_ids: frozenset[str]) -> tuple[_Conversation, Turn]:
         with self._lock:
@@ -132,19 +131,24 @@ class Conversations:
             conversation.changed.notify_all()
             if self._conversations.get(key) is conversation:
                 self._conversations.move_to_end(key)
+                self._weigh(conversation)
             self._tidy()
 
     def _tidy(self) -> None:
-        now, size_bytes = self._clock(), self._size_bytes()
-        for key, conversation in list(self._conversations.items()):
-            if conversation.turns:
-                continue
-            is_old = now - conversation.left_at > self._max_idle_s
-            is_too_much = len(self._conversations) > self._max_count or size_bytes > self._max_bytes
-            if not is_old and not is_too_much:
-                return
-            size_bytes -= conversation.size_bytes
-            del self._conversations[key]
+        while (oldest := self._oldest_silent()) is not None and self._must_go(self._conversations[oldest]):
+            self._forget(oldest)
 
-    def _size_bytes(self) -> int:
-        return sum(conversation.size_bytes for conversation in self._conversations.values())
+    def _oldest_silent(self) -> ConversationKey | None:
+        return next((key for key, conversation in self._conversations.items() if not conversation.turns), None)
+
+    def _must_go(self, oldest: _Conversation) -> bool:
+        is_old = self._clock() - oldest.left_at > self._max_idle_s
+        return is_old or len(self._conversations) > self._max_count or self._size_bytes > self._max_bytes
+
+    def _forget(self, key: ConversationKey) -> None:
+        self._size_bytes -= self._conversations.pop(key).size_bytes
+
+    def _weigh(self, conversation: _Conversation) -> None:
+        self._size_bytes -= conversation.size_bytes
+        conversation.size_bytes = conversation.memory.size_bytes
+        self._size_bytes += conversation.size_bytes

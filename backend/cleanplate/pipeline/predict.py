@@ -1,0 +1,354 @@
+"""The click: from Label Studio's `/predict` request to the masks it shows."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+import structlog
+
+from cleanplate.domain.image import RgbImage, Size
+from cleanplate.domain.region import Region
+from cleanplate.engines.embeddings import EmbeddingCache, EmbeddingKey, ImageIdentity
+from cleanplate.engines.protocols import Embedding, Segmenter
+from cleanplate.errors import CleanplateError, MaskError, PayloadError, PromptError, SizeMismatchError
+from cleanplate.label_studio.config import LabelConfig
+from cleanplate.label_studio.payloads import PredictRequest, ResultItem, Task
+from cleanplate.label_studio.results import (
+    PromptItem,
+    prompt_items,
+    regions_from_results,
+    result_items_from_mask,
+)
+from cleanplate.pipeline.conversation import Click, ConversationKey, DrawnBox, Question, Target, follow
+from cleanplate.pipeline.turns import Conversations, Turn
+from cleanplate.pipeline.warmer import Warmer
+
+Prediction: TypeAlias = dict[str, Any]
+"""One entry of the `results` that Label Studio expects."""
+
+MAX_PROMPTS: Final = 256
+"""More on one screen is no annotator's work, and each box costs a segmentation."""
+
+_log = structlog.get_logger()
+
+
+class Event(StrEnum):
+    """What is counted. Label Studio shows an annotator none of it."""
+
+    ANSWERED = "answered"
+    SUPERSEDED = "superseded"
+    PROMPT_IGNORED = "prompt_ignored"
+    NO_OUTPUT = "no_output"
+    NOTHING_TO_REFINE = "nothing_to_refine"
+    REGION_UNREADABLE = "region_unreadable"
+    WARMED = "warmed"
+    WARMING_DROPPED = "warming_dropped"
+    WARMING_FAILED = "warming_failed"
+
+
+class Media(Protocol):
+    """Gets the bytes of a task's image."""
+
+    def fetch(self, url: str, *, project_id: int, task_id: int) -> bytes:
+        """Fetch what *url* in the task's data points to. Raises MediaError or LabelStudioError."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Click:
+    """An interactive request, read."""
+
+    task: Task
+    project_id: int
+    config: LabelConfig
+
+    def saved_items(self) -> Iterator[ResultItem]:
+        """What Label Studio has saved for the task; the annotator's drafts first, because they are newer."""
+        for draft in self.task.drafts:
+            yield from draft.result
+        for annotation in self.task.annotations:
+            yield from annotation.result
+
+
+class _Shown(NamedTuple):
+    """A region of an answer."""
+
+    items: list[dict[str, Any]]
+    score: float
+
+
+class Predictor:
+    """Answers predict requests. Safe from many threads.
+
+    Nothing of a request is kept here: the image's embedding is a value from *embeddings*, and what was said before
+    is in *conversations* under the image and the label it was said about. So no mask can answer for another image.
+    """
+
+    def __init__(
+        self,
+        *,
+        segmenter: Segmenter,
+        media: Media,
+        read_image: Callable[[bytes], RgbImage],
+        embeddings: EmbeddingCache,
+        conversations: Conversations,
+        label_studio_url: str,
+        warms: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Join what a click needs.
+
+        Args:
+            segmenter: finds the objects.
+            media: gets the images.
+            read_image: makes an image of the bytes of a file; raises ImageError.
+            embeddings: shared by all requests.
+            conversations: shared by all requests.
+            label_studio_url: whose tasks these are.
+            warms: whether an opened task's image is prepared before anyone clicks.
+            clock: in seconds, never running backwards.
+        """
+        self._segmenter = segmenter
+        self._media = media
+        self._read_image = read_image
+        self._embeddings = embeddings
+        self._conversations = conversations
+        self._label_studio_url = label_studio_url
+        self._clock = clock
+        self._warmer = Warmer(self._warm) if warms else None
+        self._lock = threading.Lock()
+        self._counts: Counter[Event] = Counter()
+
+    def predict(self, request: PredictRequest) -> list[Prediction]:
+        """The results for a request: one entry if somebody clicked, none if a task was opened or many were listed.
+
+        Raises:
+            PayloadError: A click names no task or several, or the task has no image where the config says.
+            PolicyError: The labelling config cannot be read.
+            PromptError: A prompt cannot be read, or there are too many.
+            SizeMismatchError: The annotator's browser saw an image of another size.
+            CleanplateError: The image cannot be fetched, decoded or segmented.
+        """
+        if request.prompts is None:
+            self._warm_later(request)
+            return []
+        started_at = self._clock()
+        click = _read_click(request)
+        prompts = self._prompts(request.prompts, click)
+        shown = [
+            region
+            for (to_name, label), asked in _by_object_and_label(prompts).items()
+            for region in self._answer(click, to_name, label, asked)
+        ]
+        if not request.prompts:
+            self._unsay(click)
+        self._count(Event.ANSWERED)
+        _log.info(
+            "click answered",
+            project=click.project_id,
+            task=click.task.id,
+            prompts=len(prompts),
+            regions=len(shown),
+            duration_ms=round(1000 * (self._clock() - started_at)),
+        )
+        return [
+            {
+                "result": [item for region in shown for item in region.items],
+                "score": min((region.score for region in shown), default=0.0),
+                "model_version": self._segmenter.version,
+            }
+        ]
+
+    @property
+    def counts(self) -> Mapping[Event, int]:
+        """How often each event happened since the start."""
+        with self._lock:
+            return {event: self._counts[event] for event in Event}
+
+    def close(self) -> None:
+        """End the thread that prepares images."""
+        if self._warmer is not None:
+            self._warmer.close()
+
+    # One conversation's part of a click
+
+    def _answer(self, click: _Click, to_name: str, label: str, prompts: list[PromptItem]) -> list[_Shown]:
+        if not click.config.output_controls(label, to_name):
+            self._count(Event.NO_OUTPUT)
+            _log.info("no control can show this label", project=click.project_id, task=click.task.id)
+            return []
+        key = ConversationKey(self._identity(click, to_name), to_name, label)
+        with self._conversations.turn(key, frozenset(prompt.id for prompt in prompts)) as turn:
+            embedding = self._embedding(key.image)
+            _require_same_size(prompts, embedding.size)
+            if turn.is_superseded:
+                self._count(Event.SUPERSEDED)
+                return []
+            return self._converse(click, key, turn, prompts, embedding)
+
+    def _converse(
+        self, click: _Click, key: ConversationKey, turn: Turn, prompts: list[PromptItem], embedding: Embedding
+    ) -> list[_Shown]:
+        question = Question(
+            clicks=tuple(Click(prompt.id, prompt.point) for prompt in prompts if prompt.point is not None),
+            boxes=tuple(DrawnBox(prompt.id, prompt.box) for prompt in prompts if prompt.box is not None),
+            size=embedding.size,
+            asked_at=self._clock(),
+            saved_ids=frozenset(item.id for item in click.saved_items()),
+        )
+        plan = follow(key, turn.memory, question, lambda: self._saved_regions(click, key, embedding.size))
+        if not plan.region_ids:
+            self._count(Event.NOTHING_TO_REFINE)
+            _log.info("negative clicks alone, and no mask to refine", project=click.project_id, task=click.task.id)
+        memory = plan.memory
+        for target in plan.unanswered:
+            memory = memory.answered(target.region_id, self._segmenter.segment(embedding, target.prompt))
+        shown = [_shown(memory.target(region_id), key, click.config) for region_id in plan.region_ids]
+        # Only now: a request that failed on the way has changed nothing.
+        turn.keep(memory)
+        return shown
+
+    def _saved_regions(self, click: _Click, key: ConversationKey, size: Size) -> tuple[Region, ...]:
+        """The regions of the conversation's label that Label Studio has saved, each id once, the newest."""
+        regions: dict[str, Region] = {}
+        for item in click.saved_items():
+            labels = item.value.get(item.type)
+            is_ours = item.to_name == key.to_name and isinstance(labels, list) and key.label in labels
+            if not is_ours or not item.id or item.id in regions:
+                continue
+            try:
+                found = regions_from_results((item,), click.config, size).regions
+            except MaskError as error:
+                self._count(Event.REGION_UNREADABLE)
+                _log.info("a saved region cannot be read", task=click.task.id, reason=error.reason)
+                continue
+            regions.update({region.region_id: region for region in found if region.label == key.label})
+        return tuple(regions.values())
+
+    def _unsay(self, click: _Click) -> None:
+        for image in self._images(click):
+            self._conversations.unsay(image)
+
+    # Images
+
+    def _identity(self, click: _Click, to_name: str) -> ImageIdentity:
+        tag = click.config.image(to_name)
+        url = _looked_up(click.task.data, tag.key) if tag is not None and tag.key is not None else None
+        if not isinstance(url, str) or not url:
+            raise PayloadError(f'the task\'s data hold no address where <Image name="{to_name}"> looks for one')
+        return ImageIdentity(self._label_studio_url, click.project_id, click.task.id, url)
+
+    def _images(self, click: _Click) -> tuple[ImageIdentity, ...]:
+        return tuple(self._identity(click, image.name) for image in click.config.images)
+
+    def _embedding(self, image: ImageIdentity) -> Embedding:
+        key = EmbeddingKey(self._segmenter.version, image)
+        return self._embeddings.get(key, lambda: self._embed(image))
+
+    def _embed(self, image: ImageIdentity) -> Embedding:
+        data = self._media.fetch(image.url, project_id=image.project_id, task_id=image.task_id)
+        return self._segmenter.embed(self._read_image(data))
+
+    # Warming
+
+    def _warm_later(self, request: PredictRequest) -> None:
+        """Prepare the image of a task that was opened. Many tasks at once are a list that somebody works through."""
+        if self._warmer is None or len(request.tasks) != 1:
+            return
+        try:
+            images = self._images(_read_click(request))
+        except CleanplateError as error:
+            self._count(Event.WARMING_FAILED)
+            _log.info("an opened task cannot be prepared", task=request.tasks[0].id, reason=error.reason)
+            return
+        for image in images:
+            if EmbeddingKey(self._segmenter.version, image) not in self._embeddings and not self._warmer.ask(image):
+                self._count(Event.WARMING_DROPPED)
+
+    def _warm(self, image: ImageIdentity) -> None:
+        try:
+            self._embedding(image)
+        except CleanplateError as error:
+            self._count(Event.WARMING_FAILED)
+            _log.info("an opened task cannot be prepared", task=image.task_id, reason=error.reason)
+        else:
+            self._count(Event.WARMED)
+
+    def _prompts(self, items: tuple[ResultItem, ...], click: _Click) -> tuple[PromptItem, ...]:
+        prompts = prompt_items(items, click.config)
+        if len(prompts) > MAX_PROMPTS:
+            raise PromptError(f"{len(prompts)} prompts in one request are more than the limit of {MAX_PROMPTS}")
+        for _ in range(len(items) - len(prompts)):
+            self._count(Event.PROMPT_IGNORED)
+        return prompts
+
+    def _count(self, event: Event) -> None:
+        with self._lock:
+            self._counts[event] += 1
+
+
+def _read_click(request: PredictRequest) -> _Click:
+    if len(request.tasks) != 1:
+        raise PayloadError(f"a click belongs to one task, this request has {len(request.tasks)}")
+    task = request.tasks[0]
+    project_id = request.project_id or task.project
+    if project_id is None:
+        raise PayloadError("a predict request must name its project")
+    return _Click(task, project_id, _config_from_xml(request.label_config))
+
+
+@lru_cache(maxsize=32)
+def _config_from_xml(xml: str) -> LabelConfig:
+    """The labelling config, which comes along with every click and hardly ever changes."""
+    return LabelConfig.from_xml(xml)
+
+
+def _by_object_and_label(prompts: tuple[PromptItem, ...]) -> dict[tuple[str, str], list[PromptItem]]:
+    """Prompts by the image and the label they are about, each id once. Label Studio's frontend never mixes these."""
+    groups: dict[tuple[str, str], dict[str, PromptItem]] = {}
+    for prompt in prompts:
+        # Only hand-made requests lack ids; the place of a prompt then tells it from the others.
+        named = prompt if prompt.id else replace(prompt, id=str(prompt.point or prompt.box))
+        groups.setdefault((prompt.to_name, prompt.label), {})[named.id] = named
+    return {about: list(group.values()) for about, group in groups.items()}
+
+
+def _require_same_size(prompts: list[PromptItem], size: Size) -> None:
+    for prompt in prompts:
+        if prompt.size != size:
+            seen = f"{prompt.size.width}×{prompt.size.height}"
+            raise SizeMismatchError(f"a prompt was drawn on {seen}, but the image is {size.width}×{size.height}")
+
+
+def _shown(target: Target, key: ConversationKey, config: LabelConfig) -> _Shown:
+    answer = target.answer
+    assert answer is not None, "every target that is shown was answered"  # noqa: S101
+    items = result_items_from_mask(
+        answer.mask.mask(),
+        score=answer.score,
+        region_id=target.region_id,
+        label=key.label,
+        config=config,
+        to_name=key.to_name,
+    )
+    return _Shown(items, answer.score)
+
+
+def _looked_up(data: Mapping[str, Any], key: str) -> Any:
+    """What Label Studio's frontend finds in a task's data at a key such as `image` or `pages[0].scan`."""
+    if key in data:
+        return data[key]
+    value: Any = data
+    for part in key.replace("[", ".").replace("]", "").split("."):
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value

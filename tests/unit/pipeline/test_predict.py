@@ -1,0 +1,698 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import structlog
+
+from cleanplate.codecs.rle import mask_from_rle, rle_from_mask
+from cleanplate.domain.geometry import Box
+from cleanplate.domain.image import Mask, RgbImage, Size, size_of
+from cleanplate.domain.prompt import Prompt
+from cleanplate.engines.embeddings import EmbeddingCache
+from cleanplate.engines.protocols import Embedding, Segmentation
+from cleanplate.errors import (
+    EngineMemoryError,
+    MediaUnavailableError,
+    PayloadError,
+    PolicyError,
+    PromptError,
+    SizeMismatchError,
+)
+from cleanplate.label_studio.payloads import PredictRequest
+from cleanplate.pipeline.predict import MAX_PROMPTS, Event, Predictor
+from cleanplate.pipeline.turns import Conversations
+
+WAIT_S = 10
+WIDTH, HEIGHT = 200, 150
+CONFIG = """
+<View><Image name="image" value="$image"/>
+<KeyPointLabels name="kp" toName="image" smart="true"><Label value="Face"/><Label value="Plate"/></KeyPointLabels>
+<RectangleLabels name="rect" toName="image" smart="true"><Label value="Face"/><Label value="Plate"/></RectangleLabels>
+<BrushLabels name="brush" toName="image" smart="false"><Label value="Face"/></BrushLabels>
+<TextArea name="prompt" toName="image"/></View>
+"""
+ALL_SHAPES = CONFIG.replace(
+    "<TextArea",
+    '<PolygonLabels name="poly" toName="image"><Label value="Face"/></PolygonLabels>'
+    '<RectangleLabels name="box" toName="image" smart="false"><Label value="Face"/></RectangleLabels><TextArea',
+)
+
+
+# What Label Studio sends
+
+
+def item(prompt_id: str, value: dict[str, Any], *, kind: str, control: str, **more: object) -> dict[str, Any]:
+    frame = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
+    names = {"id": prompt_id, "from_name": control, "to_name": "image", "type": kind, "origin": "manual"}
+    return frame | names | {"value": value} | more
+
+
+def click(
+    prompt_id: str, x: float, y: float, *, label: str = "Face", positive: bool = True, **more: object
+) -> dict[str, Any]:
+    """A click on the pixel (x, y)."""
+    value = {"x": (x + 0.5) / WIDTH * 100, "y": (y + 0.5) / HEIGHT * 100, "width": 0.23, "keypointlabels": [label]}
+    return item(prompt_id, value, kind="keypointlabels", control="kp", is_positive=positive, **more)
+
+
+def box(prompt_id: str, left: float, top: float, right: float, bottom: float, *, label: str = "Face") -> dict[str, Any]:
+    value = {
+        "x": left / WIDTH * 100,
+        "y": top / HEIGHT * 100,
+        "width": (right - left) / WIDTH * 100,
+        "height": (bottom - top) / HEIGHT * 100,
+        "rotation": 0,
+        "rectanglelabels": [label],
+    }
+    return item(prompt_id, value, kind="rectanglelabels", control="rect")
+
+
+def brush(region_id: str, mask: Mask, *, label: str = "Face") -> dict[str, Any]:
+    value = {"format": "rle", "rle": rle_from_mask(mask), "brushlabels": [label]}
+    return item(region_id, value, kind="brushlabels", control="brush")
+
+
+def request(
+    *items: dict[str, Any],
+    task_id: int = 7,
+    url: str = "/data/upload/1/a.png",
+    config: str = CONFIG,
+    data: dict[str, Any] | None = None,
+    **task: object,
+) -> PredictRequest:
+    return PredictRequest.parse(
+        {
+            "tasks": [{"id": task_id, "project": 1, "data": data or {"image": url}, **task}],
+            "project": "1.1795175793",
+            "label_config": config,
+            "params": {"login": None, "password": None, "context": {"result": list(items)}},
+        }
+    )
+
+
+def opened(*task_ids: int, config: str = CONFIG) -> PredictRequest:
+    tasks = [{"id": task_id, "project": 1, "data": {"image": f"/data/{task_id}.png"}} for task_id in task_ids]
+    return PredictRequest.parse({"tasks": tasks, "project": "1.1", "label_config": config, "params": {"context": None}})
+
+
+# What stands behind the predictor
+
+
+@dataclass(frozen=True)
+class Prepared:
+    image: RgbImage
+    size_bytes: int = 100
+
+    @property
+    def size(self) -> Size:
+        return size_of(self.image)
+
+
+class CountingSegmenter:
+    """Starts from the earlier mask or the box, adds 21×21 pixels per positive click, cuts 5×5 out per negative."""
+
+    version = "fake-1"
+
+    def __init__(self) -> None:
+        self.embedded = 0
+        self.prompts: list[Prompt] = []
+        self.score = 0.9
+        self.before_answer: Callable[[], None] = lambda: None
+
+    def embed(self, image: RgbImage) -> Prepared:
+        self.embedded += 1
+        return Prepared(image)
+
+    def segment(self, embedding: Embedding, prompt: Prompt) -> Segmentation:
+        self.prompts.append(prompt)
+        self.before_answer()
+        size = embedding.size
+        mask = np.zeros((size.height, size.width), dtype=np.bool_)
+        if prompt.previous is not None:
+            mask |= prompt.previous > 0
+        elif prompt.box is not None:
+            mask[prompt.box.slices(size)] = True
+        for point in prompt.points:
+            (x, y), reach = point.pixel(size), 10 if point.positive else 2
+            around = Box(x - reach, y - reach, x + reach + 1, y + reach + 1)
+            mask[around.slices(size)] = point.positive
+        return Segmentation(mask=mask, score=self.score, logits=np.where(mask, 8, -8).astype(np.float32))
+
+
+class CountingMedia:
+    """Serves an image whose size its address may name."""
+
+    def __init__(self) -> None:
+        self.fetched: list[str] = []
+        self.error: Exception | None = None
+        self.before_answer: Callable[[], None] = lambda: None
+
+    def fetch(self, url: str, *, project_id: int, task_id: int) -> bytes:  # noqa: ARG002  the real one's signature
+        self.fetched.append(url)
+        self.before_answer()
+        if self.error is not None:
+            raise self.error
+        return url.encode()
+
+
+def image_of(data: bytes) -> RgbImage:
+    """An image that differs with the bytes it is read from."""
+    return np.full((HEIGHT, WIDTH, 3), sum(data) % 256, dtype=np.uint8)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+class Service:
+    """A predictor on stand-ins."""
+
+    def __init__(self, *, warms: bool = False) -> None:
+        self.segmenter = CountingSegmenter()
+        self.media = CountingMedia()
+        self.embeddings = EmbeddingCache(10_000)
+        self.conversations = Conversations()
+        self.predictor = Predictor(
+            segmenter=self.segmenter,
+            media=self.media,
+            read_image=image_of,
+            embeddings=self.embeddings,
+            conversations=self.conversations,
+            label_studio_url="http://ls",
+            warms=warms,
+            clock=Clock(),
+        )
+
+    def ask(self, *items: dict[str, Any], **more: Any) -> dict[str, Any]:
+        (prediction,) = self.predictor.predict(request(*items, **more))
+        return prediction
+
+    def masks(self, *items: dict[str, Any], **more: Any) -> dict[str, Mask]:
+        """The masks of a request's answer by region id."""
+        result = self.ask(*items, **more)["result"]
+        return {each["id"]: mask_from_rle(each["value"]["rle"], width=WIDTH, height=HEIGHT) for each in result}
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+
+
+# The answer
+
+
+def test_a_click_becomes_a_brush_region_of_its_label(service) -> None:
+    prediction = service.ask(click("a", 50, 60))
+
+    (region,) = prediction["result"]
+    mask = mask_from_rle(region["value"].pop("rle"), width=WIDTH, height=HEIGHT)
+    assert np.argwhere(mask).min(axis=0).tolist() == [50, 40]
+    assert np.argwhere(mask).max(axis=0).tolist() == [70, 60]
+    assert len(region.pop("id")) == 10
+    assert region == {
+        "from_name": "brush",
+        "to_name": "image",
+        "type": "brushlabels",
+        "origin": "manual",
+        "original_width": WIDTH,
+        "original_height": HEIGHT,
+        "image_rotation": 0,
+        "score": 0.9,
+        "readonly": False,
+        "value": {"format": "rle", "brushlabels": ["Face"]},
+    }
+    assert prediction["score"] == 0.9
+    assert prediction["model_version"] == "fake-1"
+
+
+def test_an_answer_has_the_shape_of_every_control_that_can_show_the_label(service) -> None:
+    result = service.ask(click("a", 50, 60), config=ALL_SHAPES)["result"]
+
+    assert [(each["from_name"], each["type"]) for each in result] == [
+        ("brush", "brushlabels"),
+        ("poly", "polygonlabels"),
+        ("box", "rectanglelabels"),
+    ]
+    assert all(each["value"][each["type"]] == ["Face"] for each in result)
+
+
+def test_the_score_of_an_answer_is_that_of_its_worst_region(service) -> None:
+    service.ask(box("a", 10, 10, 30, 30))
+    service.segmenter.score = 0.4
+
+    assert service.ask(box("a", 10, 10, 30, 30), box("b", 60, 60, 90, 90))["score"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("items", "event"),
+    [
+        ([click("a", 50, 60, label="Plate")], Event.NO_OUTPUT),
+        ([click("a", 50, 60, label="Dragon")], Event.NO_OUTPUT),
+        ([click("a", 50, 60) | {"from_name": "gone"}], Event.PROMPT_IGNORED),
+        ([click("a", 50, 60) | {"to_name": "other"}], Event.PROMPT_IGNORED),
+        ([click("a", WIDTH + 3, 60)], Event.PROMPT_IGNORED),
+        (
+            [item("t", {"text": ["license plate"]}, kind="textarea", control="prompt")],
+            Event.PROMPT_IGNORED,
+        ),
+        ([click("a", 50, 60, positive=False)], Event.NOTHING_TO_REFINE),
+    ],
+    ids=["no output", "unknown label", "unknown control", "unknown image", "outside", "text", "lone negative"],
+)
+def test_what_cannot_be_answered_is_an_empty_answer_that_is_counted(service, items, event) -> None:
+    prediction = service.ask(*items)
+
+    assert prediction == {"result": [], "score": 0.0, "model_version": "fake-1"}
+    assert service.predictor.counts[event] == 1
+    assert service.segmenter.prompts == []
+
+
+def test_an_image_turned_on_the_screen_is_answered_in_the_frame_it_was_not_turned_in(service) -> None:
+    straight = service.masks(click("a", 50, 60))
+
+    (turned,) = service.ask(click("a", 50, 60, image_rotation=90))["result"]
+
+    assert turned["image_rotation"] == 0
+    np.testing.assert_array_equal(
+        mask_from_rle(turned["value"]["rle"], width=WIDTH, height=HEIGHT), straight[turned["id"]]
+    )
+
+
+# The image
+
+
+def test_the_second_click_needs_neither_the_image_s_bytes_nor_an_encoding(service) -> None:
+    service.ask(click("a", 50, 60))
+    service.ask(click("a", 50, 60), click("b", 90, 60))
+
+    assert service.media.fetched == ["/data/upload/1/a.png"]
+    assert service.segmenter.embedded == 1
+    assert len(service.segmenter.prompts) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        ("$photo", {"photo": "here.png"}),
+        ("$a.b", {"a": {"b": "here.png"}}),
+        ("$a.b", {"a.b": "here.png", "a": {"b": "not here.png"}}),
+        ("$pages[1].scan", {"pages": [{}, {"scan": "here.png"}]}),
+    ],
+    ids=["key", "path", "key with a dot", "list"],
+)
+def test_the_image_s_address_is_found_where_label_studio_finds_it(service, value, data) -> None:
+    service.ask(click("a", 50, 60), config=CONFIG.replace("$image", value), data=data)
+
+    assert service.media.fetched == ["here.png"]
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        ("$image", {"other": "a.png"}),
+        ("$image", {"image": None}),
+        ("$image", {"image": ["a.png"]}),
+        ("$image", {"image": ""}),
+        ("$pages[5]", {"pages": ["a.png"]}),
+        ("$image.url", {"image": "a.png"}),
+        ("a.png", {"image": "a.png"}),
+    ],
+)
+def test_a_task_without_an_address_for_the_image_is_refused_by_the_tag_s_name(service, value, data) -> None:
+    with pytest.raises(PayloadError, match='<Image name="image">') as caught:
+        service.ask(click("a", 50, 60), config=CONFIG.replace("$image", value), data=data)
+
+    assert "a.png" not in str(caught.value)
+
+
+def test_a_prompt_drawn_on_an_image_of_another_size_is_refused(service) -> None:
+    with pytest.raises(SizeMismatchError, match="400×300, but the image is 200×150"):
+        service.ask(click("a", 50, 60) | {"original_width": 400, "original_height": 300})
+
+
+def test_a_request_that_fails_changes_nothing_and_the_next_one_is_answered(service) -> None:
+    service.ask(click("a", 50, 60))
+
+    def out_of_memory() -> None:
+        raise EngineMemoryError("no room")
+
+    service.segmenter.before_answer = out_of_memory
+    with pytest.raises(EngineMemoryError):
+        service.ask(click("a", 50, 60), click("b", 90, 60))
+    service.segmenter.before_answer = lambda: None
+    (mask,) = service.masks(click("a", 50, 60)).values()
+
+    assert len(service.segmenter.prompts) == 2
+    assert mask.sum() == 21 * 21
+
+
+def test_an_image_that_cannot_be_fetched_is_tried_again_at_the_next_click(service) -> None:
+    service.media.error = MediaUnavailableError("the image's server answered 503")
+    with pytest.raises(MediaUnavailableError):
+        service.ask(click("a", 50, 60))
+    service.media.error = None
+
+    assert len(service.ask(click("a", 50, 60))["result"]) == 1
+
+
+# Requests that are not to be answered
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_click_must_belong_to_one_task(service, count) -> None:
+    tasks = [{"id": number + 1, "data": {"image": "a.png"}} for number in range(count)]
+    several = PredictRequest.parse(
+        {"tasks": tasks, "label_config": CONFIG, "params": {"context": {"result": [click("a", 1, 1)]}}}
+    )
+
+    with pytest.raises(PayloadError, match=f"one task, this request has {count}"):
+        service.predictor.predict(several)
+
+
+def test_a_click_must_name_its_project(service) -> None:
+    nameless = PredictRequest.parse(
+        {"tasks": [{"id": 1, "data": {"image": "a.png"}}], "label_config": CONFIG, "params": {"context": {}}}
+    )
+
+    with pytest.raises(PayloadError, match="project"):
+        service.predictor.predict(nameless)
+
+
+def test_a_labelling_config_that_cannot_be_read_is_an_error(service) -> None:
+    with pytest.raises(PolicyError):
+        service.ask(click("a", 50, 60), config="<View>")
+
+
+def test_more_prompts_than_any_screen_has_are_refused(service) -> None:
+    boxes = [box(f"b{number}", 10, 10, 30, 30) for number in range(MAX_PROMPTS + 1)]
+
+    with pytest.raises(PromptError, match="257 prompts"):
+        service.ask(*boxes)
+
+    assert service.media.fetched == []
+
+
+# Conversations (their rules are tested beside the conversation)
+
+
+def test_with_auto_accept_a_negative_click_replaces_the_region_it_lies_in(service) -> None:
+    ((face, before),) = service.masks(click("a", 50, 60)).items()
+    service.ask(click("b", 150, 100))
+
+    ((region_id, after),) = service.masks(click("c", 55, 60, positive=False)).items()
+
+    assert region_id == face
+    assert before[60, 55]
+    assert not after[60, 55]
+    np.testing.assert_array_equal(after[:, :50], before[:, :50])
+
+
+def test_several_boxes_are_several_regions_and_only_new_ones_are_segmented(service) -> None:
+    first = service.masks(box("a", 10, 20, 30, 40))
+    both = service.masks(box("a", 10, 20, 30, 40), box("b", 60, 60, 90, 90))
+
+    assert len(both) == 2
+    assert set(first) < set(both)
+    assert [prompt.box for prompt in service.segmenter.prompts] == [Box(10, 20, 30, 40), Box(60, 60, 90, 90)]
+
+
+def test_a_click_in_a_box_refines_the_box_s_region(service) -> None:
+    (boxed,) = service.masks(box("a", 10, 20, 30, 40))
+
+    ((region_id, mask),) = service.masks(click("n", 15, 25, positive=False)).items()
+
+    assert region_id == boxed
+    assert not mask[25, 15]
+    assert mask[35, 25]
+
+
+def test_prompts_of_different_labels_are_different_conversations(service) -> None:
+    config = CONFIG.replace(
+        'smart="false"><Label value="Face"/>', 'smart="false"><Label value="Face"/><Label value="Plate"/>'
+    )
+    (face,) = service.masks(click("a", 50, 60), config=config)
+
+    result = service.ask(click("b", 50, 60, label="Plate"), config=config)["result"]
+
+    assert [each["value"]["brushlabels"] for each in result] == [["Plate"]]
+    assert result[0]["id"] != face
+
+
+def test_a_hand_made_request_with_several_labels_is_answered_for_each(service) -> None:
+    config = CONFIG.replace(
+        'smart="false"><Label value="Face"/>', 'smart="false"><Label value="Face"/><Label value="Plate"/>'
+    )
+
+    result = service.ask(click("a", 50, 60), box("b", 10, 10, 30, 30, label="Plate"), config=config)["result"]
+
+    assert [each["value"]["brushlabels"] for each in result] == [["Face"], ["Plate"]]
+
+
+def test_hand_made_prompts_without_ids_are_told_apart_by_their_place(service) -> None:
+    boxes = [box("", 10, 20, 30, 40), box("", 60, 60, 90, 90)]
+
+    first, second = service.masks(*boxes), service.masks(*boxes)
+
+    assert len(first) == 2
+    assert first.keys() == second.keys()
+    assert len(service.segmenter.prompts) == 2
+
+
+def test_deleting_the_only_prompt_shows_nothing_and_forgets_its_object(service) -> None:
+    (first,) = service.masks(click("a", 50, 60))
+
+    assert service.ask()["result"] == []
+    assert service.masks(click("b", 52, 60)).keys() != {first}
+    assert service.segmenter.prompts[-1].points[0].x == pytest.approx(52)
+    assert len(service.segmenter.prompts[-1].points) == 1
+
+
+def test_an_image_replaced_under_the_same_task_begins_new_conversations(service) -> None:
+    service.ask(click("a", 50, 60))
+
+    prediction = service.ask(click("n", 50, 60, positive=False), url="/data/upload/1/b.png")
+
+    assert prediction["result"] == []
+
+
+# Regions that Label Studio has saved
+
+
+def drawn(*, rows: slice, columns: slice) -> Mask:
+    mask = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    mask[rows, columns] = True
+    return mask
+
+
+def test_after_a_restart_a_negative_click_refines_the_region_of_the_draft(service) -> None:
+    mask = drawn(rows=slice(40, 80), columns=slice(30, 90))
+    draft = {"id": 3, "result": [brush("kept", mask), click("old", 50, 60)]}
+
+    (answer,) = service.masks(click("n", 50, 60, positive=False), drafts=[draft]).items()
+
+    assert answer[0] == "kept"
+    mask[58:63, 48:53] = False
+    np.testing.assert_array_equal(answer[1], mask)
+
+
+def test_a_draft_is_newer_than_the_annotation_it_belongs_to(service) -> None:
+    old, new = drawn(rows=slice(0, 20), columns=slice(0, 20)), drawn(rows=slice(40, 80), columns=slice(30, 90))
+    saved = {
+        "drafts": [{"id": 3, "result": [brush("r", new)]}],
+        "annotations": [{"id": 4, "result": [brush("r", old)]}],
+    }
+
+    (mask,) = service.masks(click("n", 50, 60, positive=False), **saved).values()
+
+    assert not mask[:20, :20].any()
+    assert mask[40, 30]
+
+
+def test_saved_regions_of_other_labels_and_unreadable_ones_are_passed_over(service) -> None:
+    mask = drawn(rows=slice(40, 80), columns=slice(30, 90))
+    broken = brush("broken", mask)
+    broken["value"]["rle"] = broken["value"]["rle"][:9]
+    saved = [brush("plate", mask, label="Plate"), broken, brush("good", mask) | {"id": ""}]
+
+    prediction = service.ask(click("n", 50, 60, positive=False), annotations=[{"id": 4, "result": saved}])
+
+    assert prediction["result"] == []
+    assert service.predictor.counts[Event.REGION_UNREADABLE] == 1
+    assert service.predictor.counts[Event.NOTHING_TO_REFINE] == 1
+
+
+# Many requests at once
+
+
+def test_a_click_made_before_the_last_answer_came_replaces_the_one_that_waits(service) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        asked.set()
+        assert go_on.wait(WAIT_S)
+
+    service.segmenter.before_answer = hold
+    clicks = [click("a", 50, 60), click("b", 80, 60), click("c", 110, 60)]
+    (conversation,) = (service.conversations._conversations,)
+
+    def waiting() -> int:
+        return max((len(each.turns) for each in list(conversation.values())), default=0)
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(service.masks, *clicks[:1])
+        assert asked.wait(WAIT_S)
+        second = pool.submit(service.masks, *clicks[:2])
+        wait_until(lambda: waiting() == 2)
+        third = pool.submit(service.masks, *clicks)
+        wait_until(lambda: waiting() == 3)
+        go_on.set()
+        answers = [future.result(WAIT_S) for future in (first, second, third)]
+
+    assert [len(answer) for answer in answers] == [1, 0, 1]
+    assert [len(prompt.points) for prompt in service.segmenter.prompts] == [1, 3]
+    assert service.predictor.counts[Event.SUPERSEDED] == 1
+
+
+def test_concurrent_first_clicks_encode_the_image_once(service) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda number: service.masks(click(f"p{number}", 10 + 20 * number, 60)), range(8)))
+
+    assert service.segmenter.embedded == 1
+    assert len(service.media.fetched) == 1
+    assert all(len(answer) == 1 for answer in answers)
+
+
+# Opened tasks
+
+
+@pytest.fixture
+def warming() -> Iterator[Service]:
+    service = Service(warms=True)
+    yield service
+    service.predictor.close()
+
+
+def test_an_opened_task_is_answered_with_nothing_and_its_image_is_prepared(warming) -> None:
+    assert warming.predictor.predict(opened(7)) == []
+    wait_until(lambda: warming.predictor.counts[Event.WARMED] == 1)
+
+    warming.ask(click("a", 50, 60), url="/data/7.png")
+
+    assert warming.media.fetched == ["/data/7.png"]
+    assert warming.segmenter.embedded == 1
+
+
+def test_a_task_whose_image_is_prepared_is_not_prepared_again(warming) -> None:
+    warming.ask(click("a", 50, 60), url="/data/7.png")
+    warming.predictor.predict(opened(7))
+    warming.predictor.predict(opened(8))
+    wait_until(lambda: warming.predictor.counts[Event.WARMED] == 1)
+
+    assert warming.media.fetched == ["/data/7.png", "/data/8.png"]
+
+
+def test_an_answer_does_not_wait_for_the_image_and_what_does_not_fit_the_queue_is_dropped(warming) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        started.set()
+        assert go_on.wait(WAIT_S)
+
+    warming.media.before_answer = hold
+    warming.predictor.predict(opened(1))
+    assert started.wait(WAIT_S)
+
+    answers = [warming.predictor.predict(opened(task_id)) for task_id in range(2, 10)]
+
+    assert answers == [[]] * 8
+    assert warming.predictor.counts[Event.WARMING_DROPPED] == 4
+    go_on.set()
+    wait_until(lambda: warming.predictor.counts[Event.WARMED] == 5)
+
+
+@pytest.mark.parametrize("tasks", [(), (1, 2)])
+def test_a_list_of_tasks_is_answered_with_nothing_and_prepares_nothing(warming, tasks) -> None:
+    assert warming.predictor.predict(opened(*tasks)) == []
+    warming.predictor.close()
+
+    assert warming.media.fetched == []
+
+
+def test_warming_can_be_switched_off(service) -> None:
+    assert service.predictor.predict(opened(7)) == []
+    service.predictor.close()
+
+    assert service.media.fetched == []
+
+
+def test_an_image_that_cannot_be_prepared_is_counted_and_logged_without_its_address(warming) -> None:
+    warming.media.error = MediaUnavailableError("the image's server answered 503")
+
+    with structlog.testing.capture_logs() as logs:
+        warming.predictor.predict(opened(7))
+        wait_until(lambda: warming.predictor.counts[Event.WARMING_FAILED] == 1)
+        warming.predictor.close()
+
+    assert [(log["event"], log["reason"]) for log in logs] == [
+        ("an opened task cannot be prepared", "media_unavailable")
+    ]
+    assert "7.png" not in str(logs)
+
+
+def test_an_opened_task_whose_config_cannot_be_read_is_answered_too(warming) -> None:
+    assert warming.predictor.predict(opened(7, config="<View>")) == []
+    assert warming.predictor.counts[Event.WARMING_FAILED] == 1
+
+
+def test_a_bug_while_preparing_does_not_keep_later_images_from_being_prepared(warming) -> None:
+    warming.media.error = ValueError("a bug")
+    with structlog.testing.capture_logs() as logs:
+        warming.predictor.predict(opened(7))
+        wait_until(lambda: bool(logs))
+    warming.media.error = None
+
+    warming.predictor.predict(opened(8))
+
+    wait_until(lambda: warming.predictor.counts[Event.WARMED] == 1)
+    assert [(log["event"], log["log_level"]) for log in logs] == [("an image could not be prepared ahead", "error")]
+
+
+def test_after_closing_opened_tasks_are_answered_but_not_prepared(warming) -> None:
+    warming.predictor.predict(opened(7))
+    wait_until(lambda: warming.predictor.counts[Event.WARMED] == 1)
+    warming.predictor.close()
+    warming.predictor.close()
+
+    assert warming.predictor.predict(opened(8)) == []
+    assert warming.predictor.counts[Event.WARMING_DROPPED] == 1
+
+
+def test_logs_of_clicks_hold_no_address(service) -> None:
+    with structlog.testing.capture_logs() as logs:
+        service.ask(click("a", 50, 60), url="/data/upload/1/jane-doe.png?token=secret")
+
+    assert [log["event"] for log in logs] == ["click answered"]
+    assert "jane" not in str(logs)
+    assert "secret" not in str(logs)
+
+
+def test_every_event_is_counted_from_nought(service) -> None:
+    assert service.predictor.counts == dict.fromkeys(Event, 0)
+    service.ask(click("a", 50, 60))
+
+    assert service.predictor.counts[Event.ANSWERED] == 1
