@@ -19,6 +19,8 @@ DILATE: Final = "dilate"
 LATER_ATTRIBUTES: Final = ("prompt", "negative-prompt", "variants")
 """Attributes that only matter to actions this version does not have."""
 
+_ALL_SUBMITTED: Final = Approval()
+
 AVAILABLE: Final = frozenset({Action.REMOVE, Action.KEEP})
 
 _SMART_BY_DEFAULT: Final = frozenset({"keypoint", "rectangle", "brush", "bitmask", "magicwand"})
@@ -32,7 +34,7 @@ _LABELS: Final = "labels"
 
 _T = TypeVar("_T")
 
-_DILATION = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*(%|px)")
+_DILATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(%|px)")
 _VARIABLE = re.compile(r"\$([^\s$]+)")
 
 
@@ -199,7 +201,7 @@ class LabelConfig:
             if control.is_output and control.to_name == to_name and label in control.labels
         )
 
-    def policy(self, approval: Approval = Approval()) -> Policy:  # noqa: B008  immutable
+    def policy(self, approval: Approval = _ALL_SUBMITTED) -> Policy:
         """What is to be done to each label.
 
         Raises:
@@ -212,7 +214,7 @@ class LabelConfig:
             raise PolicyError(problems[0].message)
         return Policy(labels=labels, approval=approval)
 
-    def lint(self, approval: Approval = Approval()) -> tuple[Finding, ...]:  # noqa: B008  immutable
+    def lint(self, approval: Approval = _ALL_SUBMITTED) -> tuple[Finding, ...]:
         """Everything a person should know before annotating with this config, the worst first."""
         labels, problems = self._label_policies()
         cleaned = [label for label, policy in labels.items() if policy.action is not Action.KEEP]

@@ -25,7 +25,7 @@ MAX_INTEGER_CHARACTERS: Final = 40
 
 _BRACKETS = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_PROJECT = re.compile(r"(\d{1,19})(?:\.\d{1,19})?")
+_PROJECT = re.compile(r"([0-9]{1,19})(?:\.[0-9]{1,19})?")
 
 
 def loads(body: bytes) -> Any:
