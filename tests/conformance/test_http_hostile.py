@@ -12,13 +12,14 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
 
+from cleanplate.app.checks import Check, Outcome
 from cleanplate.jobs.job import Job, JobState
 from cleanplate.label_studio.payloads import PredictRequest
 from cleanplate.web.app import create_app
@@ -26,7 +27,7 @@ from cleanplate.web.connections import Patience
 from cleanplate.web.credentials import BasicAuth, WebhookSecrets
 from cleanplate.web.options import WebOptions
 from cleanplate.web.server import Server
-from cleanplate.web.services import Check, EngineInUse
+from cleanplate.web.services import EngineInUse
 
 SECRET = "the-present-secret-of-the-webhook"
 OLD, OLDER = "the-secret-before-that", "and-the-one-whose-time-is-over"
@@ -56,6 +57,9 @@ class CountingServices:
         self.predicted += len(request.tasks)
         return [{"result": []}]
 
+    def click_events(self) -> Iterable[tuple[str, int]]:
+        return ()
+
     def hint(self, project_id: int, task_id: int | None) -> None:
         with self._lock:
             self.hints[project_id, task_id] += 1
@@ -73,7 +77,7 @@ class CountingServices:
         raise NotImplementedError(state, limit)
 
     def checks(self) -> Sequence[Check]:
-        return [Check("all", True, "")]
+        return [Check("all", Outcome.OK, "")]
 
 
 class Running(NamedTuple):

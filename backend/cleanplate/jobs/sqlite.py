@@ -117,7 +117,7 @@ _LEASE: Final = """
         updated_at = :now
     WHERE key = :key"""
 
-_HELD: Final = "SELECT * FROM jobs WHERE key = ? AND attempt = ? AND owner = ? AND lease_until IS NOT NULL"
+_HELD: Final = "SELECT * FROM jobs WHERE key = ? AND attempt = ? AND lease_until IS NOT NULL"
 
 _END: Final = """
     UPDATE jobs SET state = :state, reason = :reason, message = :message, result = :result, updated_at = :now,
@@ -387,7 +387,7 @@ class SqliteQueue:
 
 
 def _held(db: sqlite3.Connection, lease: Lease) -> sqlite3.Row:
-    row: sqlite3.Row | None = db.execute(_HELD, (lease.job.key, lease.job.attempt, lease.owner)).fetchone()
+    row: sqlite3.Row | None = db.execute(_HELD, (lease.job.key, lease.job.attempt)).fetchone()
     if row is None:
         raise LeaseLostError(f"attempt {lease.job.attempt} of job {lease.job.key} has lost its lease")
     return row

@@ -198,15 +198,27 @@ def test_a_writer_that_waits_too_long_gives_up_and_may_come_back(path, monkeypat
     assert read(database) == ["second"]
 
 
-def test_a_child_process_uses_the_file_beside_its_parent(path) -> None:
+def test_a_child_process_loses_nothing_when_its_parent_closes_the_file(path) -> None:
     database = Database(path, "notes", [FIRST])
     write(database, "before the fork")
+    (hear_child, tell_parent), (hear_parent, tell_child) = os.pipe(), os.pipe()
 
-    child = fork(lambda: write(database, "child"))
-    write(database, "parent")
+    def write_twice() -> None:
+        write(database, "child, first")
+        os.write(tell_parent, b"!")
+        os.read(hear_parent, 1)
+        write(database, "child, second")
+
+    child = fork(write_twice)
+    os.read(hear_child, 1)
+    # If the child had its parent's connection and not its locks, this would delete the log under it.
+    database.close()
+    os.write(tell_child, b"!")
 
     assert exit_code(child) == 0
-    assert read(database) == ["before the fork", "child", "parent"]
+    assert read(database) == ["before the fork", "child, first", "child, second"]
+    for pipe in (hear_child, tell_parent, hear_parent, tell_child):
+        os.close(pipe)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
