@@ -77,7 +77,8 @@ def only_one_at_a_time(data_dir: Path) -> Iterator[None]:
     Raises:
         ScriptError: Another start holds it.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    # Label Studio keeps the originals in there.
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (data_dir / "run.lock").open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -25,8 +25,10 @@ PROJECT_DESCRIPTION: Final = "Sample images to try cleanplate on. Do with them w
 INSTRUCTION: Final = """
 <p>Make faces, licence plates and passers-by vanish:</p>
 <ol>
-<li>Below the image, switch on <b>Auto-Annotation</b>; in the toolbar, choose the purple smart tool.</li>
-<li>Choose a label and click the object. <b>Alt-click</b> what does not belong to it, or draw a box around it.</li>
+<li>Below the image, switch on <b>Auto-Annotation</b>; in the toolbar, choose the purple tool (or press M).</li>
+<li>Choose a label and click the object: its mask appears. <b>Alt-click</b> takes away what does not belong to it; with
+the purple rectangle, draw a box around it instead. Every click wants its label again, unless you switch on
+<i>Keep label selected</i> in the settings below the image.</li>
 <li>Accept the mask with the <b>check mark</b> below the image, then <b>Submit</b>.</li>
 </ol>
 <p>A few seconds later the clean copy is a new task in this project.</p>

@@ -38,6 +38,7 @@ def start_kept(
 
 def stop_all(processes: Iterable[subprocess.Popen[str]]) -> None:
     """Ask these processes and what they started to stop; after ten seconds, or at a second Ctrl-C, make them."""
+    processes = tuple(processes)
     running = [process for process in processes if process.poll() is None]
     for process in running:
         _signal(process, signal.SIGTERM)
@@ -49,6 +50,10 @@ def stop_all(processes: Iterable[subprocess.Popen[str]]) -> None:
         for process in running:
             _signal(process, signal.SIGKILL)
             process.wait()
+        for process in processes:
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -99,7 +99,7 @@ class Product:
         self._start_cleanplate(memory, {DATA_DIR: str(self._data_dir)}, projects=projects)
         self._console.line()
         self._console.line(f"cleanplate works for {self._console.bold(os.environ[URL])}")
-        self._row("Backend", f"http://127.0.0.1:{port}")
+        self._row("Backend", f"http://127.0.0.1:{port}  (its state: /status)")
         if not projects:
             self._row("Connect", "stop this and start again with --project and the project's number")
         self._row("Logs", shown_path(self._logs))
@@ -173,11 +173,12 @@ class Product:
         self._row("Log in", f"{memory.email}  with the password  {console.bold(memory.password)}")
         console.line()
         console.line("  1. Open an image; below it, switch on Auto-Annotation.")
-        console.line("  2. In the toolbar choose the purple smart tool, then a label, and click the object.")
-        console.line("     Alt-click takes away what does not belong to it; a rectangle finds what is inside.")
+        console.line("  2. In the toolbar choose the purple tool (or press M), then a label, and click the object.")
+        console.line("     Alt-click takes away what does not belong to it. Every click wants its label again.")
         console.line("  3. Accept the mask with the check mark below the image, and press Submit.")
         console.line("  A few seconds later the clean copy is a new task in the list.")
         console.line()
+        self._row("Status", f"http://127.0.0.1:{memory.backend_port}/status")
         self._row("Logs", shown_path(self._logs))
         self._row("Stop", "Ctrl-C")
         if self._options.browser and console.is_terminal and _has_desktop():
