@@ -1,0 +1,190 @@
+"""An annotator clicks in the browser, and a clean copy comes back."""
+
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from labelling import KEYPOINT, RECTANGLE, LabellingPage
+from pictures import jpeg_from_a_turned_telephone, png, wall_with_disc
+from PIL import Image
+from studio import wait_for
+
+pytestmark = pytest.mark.e2e
+
+CHECKOUT = Path(__file__).parents[2]
+PRIVACY = (CHECKOUT / "label_config" / "privacy.xml").read_text(encoding="utf-8")
+PARKED_CARS = CHECKOUT / "samples" / "3-parked-cars.png"
+WITHIN_S = 15
+# Places in the sample image, in percent: two licence plates and the paint between and around them.
+GREEN_CARS_PLATE = (50.4, 74.1)
+GREEN_CARS_PAINT = (58.0, 70.0)
+YELLOW_CARS_PLATE = (77.0, 70.3, 90.4, 76.6)
+# As the template says: how far a mask is grown, as a share of the longer side of its object.
+DILATION = {"Face": 0.08, "Licence plate": 0.06, "Person": 0.04}
+# Decodes brush strokes with Label Studio's own library: reads the JSON of result items, writes one mask for each.
+DECODE = """
+import json, sys, numpy
+from label_studio_sdk.converter.brush import decode_rle
+masks = [numpy.reshape(decode_rle(item["value"]["rle"]), (item["original_height"], item["original_width"], 4))[..., 3]
+         for item in json.load(sys.stdin)]
+sys.stdout.buffer.write(numpy.stack(masks).astype("uint8").tobytes())
+"""
+
+
+@pytest.fixture
+def masks_of(label_studio_python):
+    """The masks that an annotation's brush strokes say, by their labels."""
+
+    def decode(annotation: dict) -> list[tuple[str, np.ndarray]]:
+        items = [item for item in annotation["result"] if item["type"] == "brushlabels"]
+        command = [label_studio_python, "-c", DECODE]
+        decoded = subprocess.run(command, input=json.dumps(items).encode(), capture_output=True, check=True)
+        shape = (len(items), items[0]["original_height"], items[0]["original_width"])
+        masks = np.frombuffer(decoded.stdout, np.uint8).reshape(shape) > 0
+        return [(item["value"]["brushlabels"][0], mask) for item, mask in zip(items, masks, strict=True)]
+
+    return decode
+
+
+def where_anything_may_change(masks: list[tuple[str, np.ndarray]]) -> np.ndarray:
+    """The masks, each grown as its label's policy says, and a pixel more for roundings."""
+    total = np.zeros_like(masks[0][1])
+    for label, mask in masks:
+        _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
+        radius = int(np.ceil(DILATION[label] * max(width, height))) + 1
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        total |= cv2.dilate(mask.astype(np.uint8), disc) > 0
+    return total
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return (before != after).any(axis=-1)
+
+
+def the_copy(studio, project: int):
+    return wait_for(lambda: studio.copies(project), within_s=WITHIN_S, what="clean copy")
+
+
+def test_click_refine_box_accept_submit_and_the_copy_is_clean(
+    labelling: LabellingPage, studio, connected_project, masks_of, picture
+) -> None:
+    project = connected_project(PRIVACY)
+    task = studio.upload(project, PARKED_CARS.name, PARKED_CARS.read_bytes())
+    labelling.open(project=project, task=task)
+    labelling.switch_on_auto_annotation()
+
+    labelling.choose_smart_tool(KEYPOINT)
+    labelling.choose_label("Licence plate", control="click")
+    painted_before = labelling.colour_at(*GREEN_CARS_PLATE)
+    labelling.answer_to(lambda: labelling.click(*GREEN_CARS_PLATE))
+    (first,) = labelling.suggestions()
+    assert (first["type"], first["labels"]) == ("brushregion", ["Licence plate"])
+    assert labelling.colour_at(*GREEN_CARS_PLATE) != painted_before
+    picture(labelling, "1-a-click-finds-the-plate")
+
+    labelling.choose_label("Licence plate", control="click")
+    refined = labelling.answer_to(lambda: labelling.click(*GREEN_CARS_PAINT, negative=True))
+    assert [item["value"]["brushlabels"] for item in refined["result"]] == [["Licence plate"]]
+    assert len(labelling.suggestions()) == 1
+    labelling.accept_suggestions()
+
+    labelling.choose_smart_tool(RECTANGLE)
+    labelling.choose_label("Face", control="box")
+    labelling.answer_to(lambda: labelling.drag(*YELLOW_CARS_PLATE))
+    assert [shape["labels"] for shape in labelling.suggestions()] == [["Face"]]
+    picture(labelling, "2-a-box-finds-another")
+    labelling.accept_suggestions()
+    assert sorted(shape["labels"][0] for shape in labelling.regions()) == ["Face", "Licence plate"]
+    picture(labelling, "3-accepted")
+
+    annotation = labelling.submit()
+    (copy,) = the_copy(studio, project)
+    original, clean = studio.image(studio.task(project, task)), studio.image(copy)
+    masks = masks_of(studio.annotation(annotation))
+    assert {label for label, _ in masks} == {"Licence plate", "Face"}
+    for _, mask in masks:
+        assert changed(original, clean)[mask].mean() > 0.95
+    np.testing.assert_array_equal(clean[~where_anything_may_change(masks)], original[~where_anything_may_change(masks)])
+
+    labelling.open(project=project, task=copy["id"])
+    picture(labelling, "4-the-clean-copy")
+
+
+def test_the_same_with_suggestions_accepted_by_themselves(
+    labelling: LabellingPage, studio, connected_project, masks_of
+) -> None:
+    project = connected_project(PRIVACY)
+    task = studio.upload(project, PARKED_CARS.name, PARKED_CARS.read_bytes())
+    labelling.open(project=project, task=task)
+    labelling.switch_on_auto_annotation(accepting=True)
+    labelling.choose_smart_tool(KEYPOINT)
+
+    labelling.choose_label("Licence plate", control="click")
+    labelling.answer_to(lambda: labelling.click(*GREEN_CARS_PLATE))
+    (first,) = labelling.regions()
+    labelling.choose_label("Licence plate", control="click")
+    labelling.answer_to(lambda: labelling.click(*GREEN_CARS_PAINT, negative=True))
+    (refined,) = labelling.regions()
+    assert refined["id"] == first["id"]
+
+    annotation = labelling.submit()
+    (copy,) = the_copy(studio, project)
+    original, clean = studio.image(studio.task(project, task)), studio.image(copy)
+    masks = masks_of(studio.annotation(annotation))
+    ((_, mask),) = masks
+    outside = ~where_anything_may_change(masks)
+    assert changed(original, clean)[mask].mean() > 0.95
+    np.testing.assert_array_equal(clean[outside], original[outside])
+
+
+def test_a_photograph_lying_on_its_side_loses_the_right_pixels_and_comes_back_upright(
+    labelling: LabellingPage, studio, connected_project
+) -> None:
+    image, disc = wall_with_disc((240, 360), middle=(70, 250), radius=30)
+    project = connected_project(PRIVACY)
+    task = studio.upload(project, "telephone.jpg", jpeg_from_a_turned_telephone(image))
+    labelling.open(project=project, task=task)
+    assert labelling.image_size() == (240, 360)
+    labelling.switch_on_auto_annotation()
+    labelling.choose_smart_tool(RECTANGLE)
+    labelling.choose_label("Person", control="box")
+    labelling.answer_to(lambda: labelling.drag(100 * 36 / 240, 100 * 216 / 360, 100 * 104 / 240, 100 * 284 / 360))
+    labelling.accept_suggestions()
+
+    labelling.submit()
+    (copy,) = the_copy(studio, project)
+    with Image.open(io.BytesIO(studio.download(copy))) as stored:
+        assert stored.size == (240, 360)
+        assert dict(stored.getexif()) == {}
+    before, after = (np.asarray(studio.image(each), np.int16) for each in (studio.task(project, task), copy))
+    redness = after[..., 0] - after[..., 2]
+    assert (redness[disc] > 60).mean() < 0.02
+    near = cv2.dilate(disc.astype(np.uint8), np.ones((81, 81), np.uint8)) > 0
+    assert np.abs(after - before)[~near].mean() < 2
+
+
+def test_prompts_nobody_accepted_are_flagged_and_nothing_is_published(
+    labelling: LabellingPage, studio, connected_project, product
+) -> None:
+    image, _ = wall_with_disc((200, 160), middle=(100, 80), radius=30)
+    project = connected_project(PRIVACY)
+    task = studio.upload(project, "wall.png", png(image))
+    labelling.open(project=project, task=task)
+    labelling.switch_on_auto_annotation()
+    labelling.choose_smart_tool(KEYPOINT)
+    labelling.choose_label("Face", control="click")
+    labelling.answer_to(lambda: labelling.click(50, 50))
+
+    labelling.submit()
+
+    (job,) = wait_for(
+        lambda: [job for job in product.jobs(project) if job["state"] == "attention"],
+        within_s=WITHIN_S,
+        what="flagged job",
+    )
+    assert (job["task"], job["reason"]) == (task, "unaccepted_prompts")
+    assert studio.copies(project) == []
