@@ -47,6 +47,9 @@ _CHUNK_BYTES: Final = 256 * 1024
 _DETAIL_CHARACTERS: Final = 300
 _LONGEST_WAIT_S: Final = 3600.0
 
+_BLOCKED: Final = "reserved network address"
+"""What Label Studio says of an address in a private network, unless it was told to allow them."""
+
 _RETRIED: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 _MARKUP = re.compile(r"<[^>]*>")
 _QUERY = re.compile(r"\?[^\s\"'<>]+")
@@ -310,6 +313,26 @@ class LabelStudioClient:
         """Change a webhook, such as the one that came with the ML backend and carries no secret."""
         body = _webhook(url=url, actions=actions, headers=headers)
         return Webhook.parse(self._call("PATCH", f"/api/webhooks/{webhook_id}/", body=body))
+
+    def refuses_ml_backend(self, url: str) -> bool:
+        """Whether Label Studio would refuse an ML backend there because it blocks the address. Nothing is made."""
+        return self._refuses_address("/api/ml", {"url": url})
+
+    def refuses_webhook(self, url: str) -> bool:
+        """Whether Label Studio would refuse to call a webhook there because it blocks the address. Nothing is made."""
+        return self._refuses_address("/api/webhooks/", {"url": url, "headers": 0})
+
+    def _refuses_address(self, path: str, body: Mapping[str, Any]) -> bool:
+        """Ask for something that cannot be made: the address is looked at before what is wrong with the rest."""
+        try:
+            self._call("POST", path, body=body)
+        except LabelStudioRefusedError as error:
+            if error.status == HTTPStatus.FORBIDDEN and _BLOCKED in str(error):
+                return True
+            if error.status == HTTPStatus.BAD_REQUEST:
+                return False
+            raise
+        raise PayloadError(f"POST {path} accepted what it cannot")
 
     def local_storages(self, project_id: int) -> tuple[LocalStorage, ...]:
         """The folders of Label Studio's machine that a project may show files from."""
