@@ -1,0 +1,266 @@
+"""The segmenter that needs no weights: region proposals, and a minimum cut at their edges."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from cleanplate.domain.geometry import Box, Point
+from cleanplate.domain.image import Logits, Mask, RgbImage, Size, require_image, size_of
+from cleanplate.domain.mask import bounding_box
+from cleanplate.domain.prompt import Prompt
+from cleanplate.engines.protocols import Embedding, Segmentation, Segmenter
+from cleanplate.engines.segmenters.graphcut_parts.cutting import cut_box, cut_change, cut_region
+from cleanplate.engines.segmenters.graphcut_parts.overview import Overview, overview_of
+from cleanplate.engines.segmenters.graphcut_parts.proposals import Click, first_proposals, later_proposals
+from cleanplate.engines.segmenters.graphcut_parts.ranker import Rankers, load_rankers, numbers_bytes
+from cleanplate.engines.segmenters.graphcut_parts.superpixels import Numbers
+from cleanplate.engines.segmenters.graphcut_parts.tidying import tidied
+from cleanplate.engines.segmenters.graphcut_parts.upsampling import mask_from_logits
+from cleanplate.errors import EngineError, PromptError
+
+NAME: Final = "graphcut"
+LONGEST_PX: Final = 1024
+"""Answers are worked out, and kept as logits, at this resolution; the mask's edge is then fitted to the image."""
+
+LEAST_GAIN: Final = 0.01
+"""If no proposal promises more than this, a click mends only its own surroundings."""
+
+LOGITS_PER_SHARE: Final = 8.0
+HALF: Final = 0.5
+
+LEAST_OF_BOX: Final = 0.5
+"""An earlier answer that extends over less of the box than this is not what the box is about."""
+
+TOUCH_REACH: Final = 1.6
+TOUCH_PX: Final = 1.5
+"""A disc around a click has this many times the distance to the nearest edge, and so much more, as its radius."""
+
+
+@dataclass(frozen=True, eq=False)
+class GraphcutEmbedding:
+    """An image, prepared.
+
+    Attributes:
+        image: at full resolution, read-only.
+        small: at most 1024 px long, read-only; the same array if the image is no larger.
+        overview: its regions.
+    """
+
+    image: RgbImage
+    small: RgbImage
+    overview: Overview
+
+    @property
+    def size(self) -> Size:
+        """The size of the image."""
+        return size_of(self.image)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory it holds."""
+        small = 0 if self.small is self.image else self.small.nbytes
+        return self.image.nbytes + small + self.overview.size_bytes
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """The state between two clicks: (h, w), 0 … 1, how surely each pixel of the small image is inside; and a score."""
+
+    soft: Numbers
+    score: float
+
+
+class Graphcut:
+    """Clicks and boxes to masks, with superpixels, merge trees and minimum cuts. Keeps nothing between calls."""
+
+    def __init__(self, rankers: Rankers, version: str) -> None:
+        self._rankers = rankers
+        self._version = version
+
+    @property
+    def version(self) -> str:
+        """The engine's name and a digest of its numbers."""
+        return self._version
+
+    def embed(self, image: RgbImage) -> GraphcutEmbedding:
+        """Prepare an image; a copy of it is kept."""
+        require_image(image)
+        own = image.copy()
+        own.flags.writeable = False
+        small = _shrunk(own)
+        return GraphcutEmbedding(own, small, overview_of(small))
+
+    def segment(self, embedding: Embedding, prompt: Prompt) -> Segmentation:
+        """Answer one prompt.
+
+        Raises:
+            PromptError: No part of the prompt lies on the image, or its clicks leave nothing of the object.
+            EngineError: The embedding was made by another engine.
+        """
+        if not isinstance(embedding, GraphcutEmbedding):
+            raise EngineError(f"{NAME} cannot use an embedding of {type(embedding).__name__}; embed the image again")
+        size = embedding.size
+        points = tuple(point for point in prompt.points if point.inside(size))
+        box = prompt.box.clipped(size) if prompt.box else None
+        box = box if box and box.area > 0 else None
+        if (prompt.points or prompt.box) and not points and not box:
+            raise PromptError(f"no part of the prompt lies on the image of {size.width}×{size.height}")
+        answer = self._replayed(embedding, _on_small(embedding, points), _box_on_small(embedding, box), prompt.previous)
+        logits = (answer.soft - np.float32(0.5)) * LOGITS_PER_SHARE
+        mask = mask_from_logits(logits, embedding.small, embedding.image)
+        for point in points:
+            x, y = point.pixel(size)
+            mask[y, x] = point.positive
+        if not mask.any():
+            raise PromptError("the negative clicks leave nothing of the object; take one of them back")
+        return Segmentation(mask=mask, score=answer.score, logits=logits)
+
+    def _replayed(
+        self, embedding: GraphcutEmbedding, points: tuple[Point, ...], box: Box | None, previous: Logits | None
+    ) -> _Answer:
+        """Start from the earlier answer or the box, if there is one; then take the clicks in order."""
+        answer = _earlier(embedding, previous)
+        if box is not None:
+            answer = self._boxed(embedding, box, answer)
+        if answer is None:
+            first = next((point for point in points if point.positive), None)
+            if first is None:
+                raise PromptError("the earlier mask is empty; click on the object")
+            answer = self._first(embedding, first)
+            points = (first, *(point for point in points if point is not first))
+        for count in range(1, len(points) + 1):
+            answer = self._clicked(embedding, answer, points[:count])
+        return answer
+
+    def _boxed(self, embedding: GraphcutEmbedding, box: Box, earlier: _Answer | None) -> _Answer:
+        """What of the earlier answer is in the box; if that is not much, the object in the box."""
+        inside = np.zeros(embedding.small.shape[:2], dtype=np.bool_)
+        inside[box.slices(size_of(embedding.small))] = True
+        if earlier is not None:
+            kept = np.where(inside, earlier.soft, np.float32(0))
+            extent = bounding_box(kept > HALF)
+            if extent is not None and extent.area > LEAST_OF_BOX * box.area:
+                return _scored(kept)
+        soft = tidied(cut_box(embedding.small, box), ())
+        if not (soft > HALF).any():
+            soft = inside.astype(np.float32)
+        return _scored(np.where(inside, soft, np.float32(0)))
+
+    def _first(self, embedding: GraphcutEmbedding, point: Point) -> _Answer:
+        overview = embedding.overview
+        proposals = first_proposals(overview, _click(embedding, point))
+        ranks = self._rankers.first(proposals)
+        best = int(np.argmax(ranks))
+        region = proposals.regions[best][overview.superpixels.labels]
+        soft = tidied(cut_region(embedding.small, region, (point,)), (point,))
+        return _Answer(_pinned(soft, (point,)), float(np.clip(ranks[best], 0, 1)))
+
+    def _clicked(self, embedding: GraphcutEmbedding, answer: _Answer, points: tuple[Point, ...]) -> _Answer:
+        """Take the last of *points* into account, if the answer is not yet as it says."""
+        last = points[-1]
+        x, y = last.pixel(size_of(embedding.small))
+        if (answer.soft[y, x] > HALF) == last.positive:
+            return _Answer(_pinned(answer.soft, points), answer.score)
+        soft = tidied(self._changed(embedding, answer.soft, points), points)
+        if not last.positive:
+            soft = np.minimum(soft, answer.soft)
+        soft = _pinned(soft, points)
+        if not (soft > HALF).any():
+            soft = _pinned(np.where(_disc(answer.soft, last, radius_px=1), np.float32(0), answer.soft), points)
+        return _scored(soft)
+
+    def _changed(self, embedding: GraphcutEmbedding, soft: Numbers, points: tuple[Point, ...]) -> Numbers:
+        overview, small = embedding.overview, embedding.small
+        shares = overview.shares(soft > HALF)
+        proposals = later_proposals(overview, shares, tuple(_click(embedding, point) for point in points))
+        ranker = self._rankers.adding if points[-1].positive else self._rankers.removing
+        gains = ranker(proposals) if proposals is not None else np.zeros(1, dtype=np.float32)
+        if proposals is None or gains.max() < LEAST_GAIN:
+            return cut_change(small, soft, _touched(soft, points[-1]), points)
+        best = int(np.argmax(gains))
+        region, labels = proposals.regions[best], overview.superpixels.labels
+        if proposals.replaces[best]:
+            return cut_region(small, region[labels], points)
+        return cut_change(small, soft, (region != (shares > HALF))[labels], points)
+
+
+def load() -> Segmenter:
+    """Make the segmenter."""
+    return Graphcut(load_rankers(), f"{NAME}-{hashlib.sha256(numbers_bytes()).hexdigest()[:12]}")
+
+
+def _shrunk(image: RgbImage) -> RgbImage:
+    width, height = size_of(image)
+    scale = LONGEST_PX / max(width, height)
+    if scale >= 1:
+        return image
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    small.flags.writeable = False
+    return small
+
+
+def _on_small(embedding: GraphcutEmbedding, points: tuple[Point, ...]) -> tuple[Point, ...]:
+    step_x, step_y = _steps(embedding)
+    return tuple(Point((x + 0.5) * step_x - 0.5, (y + 0.5) * step_y - 0.5, positive) for x, y, positive in points)
+
+
+def _box_on_small(embedding: GraphcutEmbedding, box: Box | None) -> Box | None:
+    if box is None:
+        return None
+    step_x, step_y = _steps(embedding)
+    return Box(box.left * step_x, box.top * step_y, box.right * step_x, box.bottom * step_y)
+
+
+def _steps(embedding: GraphcutEmbedding) -> tuple[float, float]:
+    small, size = size_of(embedding.small), embedding.size
+    return small.width / size.width, small.height / size.height
+
+
+def _click(embedding: GraphcutEmbedding, point: Point) -> Click:
+    width, height = size_of(embedding.small)
+    return Click((point.x + 0.5) / width, (point.y + 0.5) / height, point.positive)
+
+
+def _earlier(embedding: GraphcutEmbedding, previous: Logits | None) -> _Answer | None:
+    """The answer that had these logits; None if nothing was inside."""
+    if previous is None or not (previous > 0).any():
+        return None
+    size = size_of(embedding.small)
+    fitted = previous if size_of(previous) == size else cv2.resize(previous, size, interpolation=cv2.INTER_LINEAR)
+    soft = np.nan_to_num(fitted / np.float32(LOGITS_PER_SHARE) + np.float32(HALF))
+    return _scored(np.clip(soft, 0, 1).astype(np.float32))
+
+
+def _scored(soft: Numbers) -> _Answer:
+    """The overlap to expect if every pixel is right as often as it is sure."""
+    inside = soft > HALF
+    sure = float(soft[inside].sum())
+    return _Answer(soft, sure / (float(inside.sum()) + float(soft[~inside].sum()) + 1e-6))
+
+
+def _pinned(soft: Numbers, points: tuple[Point, ...]) -> Numbers:
+    """The same, with every clicked pixel as its click says."""
+    pinned = soft.copy()
+    for point in points:
+        x, y = point.pixel(size_of(soft))
+        pinned[y, x] = point.positive
+    return pinned
+
+
+def _touched(soft: Numbers, point: Point) -> Mask:
+    """What a click changes where regions do not tell: a disc that reaches a little over the nearest edge."""
+    wrong = (soft > HALF) != point.positive
+    depth = cv2.distanceTransform(wrong.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
+    x, y = point.pixel(size_of(soft))
+    radius_px = TOUCH_REACH * float(depth[y, x]) + TOUCH_PX
+    return np.asarray(wrong & _disc(soft, point, radius_px=radius_px))
+
+
+def _disc(soft: Numbers, point: Point, *, radius_px: float) -> Mask:
+    height, width = soft.shape
+    rows, columns = np.ogrid[:height, :width]
+    return np.asarray((columns - point.x) ** 2 + (rows - point.y) ** 2 <= radius_px**2 + 0.5)

@@ -1,0 +1,111 @@
+"""What is known about an image before anyone has clicked: its superpixels and the trees they merge into."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.domain.image import Mask, RgbImage, size_of
+from cleanplate.engines.segmenters.graphcut_parts.merge_tree import COSTS, MergeTree, Regions, merge_tree_of
+from cleanplate.engines.segmenters.graphcut_parts.superpixels import Labels, Numbers, Superpixels, superpixels_of
+
+LONGEST_PX: Final = 384
+COARSE_PX: Final = 128
+"""Depths and holes of regions are measured on a label map this small."""
+
+
+@dataclass(frozen=True, eq=False)
+class Overview:
+    """An image, small.
+
+    Attributes:
+        superpixels: at the overview's resolution, like all lengths and areas here.
+        trees: one per cost.
+        coarse: (h, w), every `stride`th label.
+        stride: in pixels of the overview.
+        contrast: mean strength of its edges; never 0.
+        distance: mean distance of neighbouring colours; never 0.
+        spread: standard deviation of its colours; never 0.
+    """
+
+    superpixels: Superpixels
+    trees: tuple[MergeTree, ...]
+    coarse: Labels
+    stride: int
+    contrast: float
+    distance: float
+    spread: float
+
+    @property
+    def area(self) -> int:
+        """In pixels."""
+        return int(self.superpixels.labels.size)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory it holds."""
+        arrays = [*vars(self.superpixels).values(), self.coarse]
+        arrays += [array for tree in self.trees for array in vars(tree).values()]
+        return sum(array.nbytes for array in arrays)
+
+    def superpixel_at(self, x: float, y: float) -> int:
+        """The superpixel at a place, both coordinates as shares of the width and height from 0 to 1."""
+        height, width = self.superpixels.labels.shape
+        column, row = min(max(int(x * width), 0), width - 1), min(max(int(y * height), 0), height - 1)
+        return int(self.superpixels.labels[row, column])
+
+    def shares(self, amounts: Numbers | Mask) -> Numbers:
+        """(n,), the mean over each superpixel of an image of any size."""
+        labels = self.superpixels.labels
+        fitted = cv2.resize(amounts.astype(np.float32), labels.shape[::-1], interpolation=cv2.INTER_AREA)
+        sums = np.bincount(labels.ravel(), fitted.ravel(), self.superpixels.count)
+        return (sums / self.superpixels.sizes).astype(np.float32)
+
+    def filled(self, regions: Regions) -> Regions:
+        """The regions with what they enclose."""
+        return np.stack([region | self._holes(region) for region in regions])
+
+    def depths(self, regions: Regions) -> npt.NDArray[np.float32]:
+        """(k, h, w) on the coarse map: how far each place is inside, in pixels of the coarse map."""
+        drawn = np.pad(regions[:, self.coarse].astype(np.uint8), ((0, 0), (1, 1), (1, 1)))
+        depths = [cv2.distanceTransform(region, cv2.DIST_L2, cv2.DIST_MASK_3) for region in drawn]
+        return np.stack(depths)[:, 1:-1, 1:-1]
+
+    def _holes(self, region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        drawn = np.pad(region[self.coarse].astype(np.uint8), 1)
+        cv2.floodFill(drawn, None, (0, 0), 2)
+        enclosed = drawn[1:-1, 1:-1] == 0
+        if not enclosed.any():
+            return np.zeros_like(region)
+        count = self.superpixels.count
+        inside = np.bincount(self.coarse[enclosed], minlength=count)
+        return np.asarray(inside * 2 > np.bincount(self.coarse.ravel(), minlength=count))
+
+
+def _every(labels: Labels, stride: int) -> Labels:
+    height, width = labels.shape
+    first_row, first_column = min(stride // 2, height // 2), min(stride // 2, width // 2)
+    return np.ascontiguousarray(labels[first_row::stride, first_column::stride])
+
+
+def overview_of(image: RgbImage) -> Overview:
+    """Prepare an image of any size."""
+    width, height = size_of(image)
+    scale = min(LONGEST_PX / max(width, height), 1)
+    fitted = (max(round(width * scale), 1), max(round(height * scale), 1))
+    superpixels = superpixels_of(np.asarray(cv2.resize(image, fitted, interpolation=cv2.INTER_AREA), dtype=np.uint8))
+    stride = max(round(max(fitted) / COARSE_PX), 1)
+    total = max(float(superpixels.borders.sum()), 1)
+    means = (superpixels.sizes[:, np.newaxis] * superpixels.colours).sum(axis=0) / superpixels.sizes.sum()
+    between = (superpixels.sizes[:, np.newaxis] * (superpixels.colours - means) ** 2).sum()
+    return Overview(
+        superpixels=superpixels,
+        trees=tuple(merge_tree_of(superpixels, cost) for cost in COSTS),
+        coarse=_every(superpixels.labels, stride),
+        stride=stride,
+        contrast=float(superpixels.borders @ superpixels.contrasts) / total + 1,
+        distance=float(superpixels.borders @ superpixels.distances) / total + 2,
+        spread=float((superpixels.spreads.sum() + between) / superpixels.labels.size) ** 0.5 + 2,
+    )
