@@ -154,7 +154,9 @@ def read_all(body: Body, *, declared: str | None, max_bytes: int, deadline: Dead
         if len(content) > max_bytes:
             raise MediaTooLargeError(f"the image is longer than {max_bytes:,} bytes")
         deadline.require()
-    if length is not None and len(content) < length:
+    # A connection that was shut, by the server or at the deadline, looks like the end of the headers or of the body.
+    deadline.require()
+    if len(content) < (1 if length is None else length):
         raise MediaUnavailableError("the image's server broke off in the middle")
     return bytes(content)
 
@@ -167,6 +169,7 @@ def is_page(content_type: str | None, content: bytes) -> bool:
 
 
 def _answer(response: HTTPResponse, max_bytes: int, deadline: Deadline) -> bytes | Redirect:
+    deadline.require()
     status = response.status
     if status in MOVED:
         return Redirect(response.getheader("Location", ""))

@@ -256,13 +256,12 @@ def _parts(url: str) -> SplitResult:
 
 def _origin(parts: SplitResult) -> _Origin:
     try:
-        port = parts.port
+        port = parts.port if parts.port is not None else _PORTS.get(parts.scheme)
     except ValueError:
         port = None
-    default = _PORTS.get(parts.scheme)
-    if default is None or not parts.hostname or port == 0:
+    if parts.scheme not in _PORTS or not parts.hostname or not port:
         raise UrlNotAllowedError("the image's address is not one of http(s)")
-    return _Origin(parts.scheme, parts.hostname, port or default)
+    return _Origin(parts.scheme, parts.hostname, port)
 
 
 def _upload_path(path: str) -> str:

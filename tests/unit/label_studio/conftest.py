@@ -1,6 +1,7 @@
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -56,7 +57,19 @@ class ScriptedServer:
 
 
 @pytest.fixture
-def server() -> Iterator[ScriptedServer]:
+def server_factory() -> Iterator[Callable[[], ScriptedServer]]:
+    """Starts as many servers as a test needs."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(_running())
+
+
+@pytest.fixture
+def server(server_factory: Callable[[], ScriptedServer]) -> ScriptedServer:
+    return server_factory()
+
+
+@contextmanager
+def _running() -> Iterator[ScriptedServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
