@@ -1,9 +1,9 @@
 """What annotators said about the objects of one label on one image, and what they were answered.
 
 Label Studio's frontend sends the prompts of one kind (clicks or boxes) and one label that are on the screen. It never
-says which object they are about, never sends clicks and boxes together, and drops the prompts without a word when a
-mask is accepted or rejected; with auto-accept that is after every answer. So what a request means depends on those
-before it:
+says which object they are about, and never sends clicks and boxes together. It drops the prompts without a word when a
+mask is accepted or rejected, with auto-accept after every answer, and tells nobody when one is deleted. So what a
+request means depends on those before it:
 
 * A click with a known id belongs to its object, and the object's clicks become those of the request: one that is
   missing was deleted. If none of them is known, those before were accepted, and still count.
@@ -11,6 +11,8 @@ before it:
 * Negative clicks alone refine the mask they lie in, or else the nearest: nothing else could be meant.
 * Other positive clicks begin a new object, unless they lie in a recent mask or touch it. Where that guess is wrong
   two regions of a label cover what one should, which is the same to all that is done with them.
+* The annotator's draft comes along, some seconds old. Where it holds the prompt that is being asked about, it tells
+  which of the earlier regions are still there; what the annotator dropped does not steer what comes next.
 * Two annotators cannot be told apart. What a click lies in decides, so each goes on with the object they point at.
 """
 
@@ -36,7 +38,7 @@ RECENT_S: Final = 600.0
 """For so long a box or a mask draws new clicks to itself; later ones begin anew."""
 
 SAVED_WITHIN_S: Final = 20.0
-"""By then Label Studio has saved an accepted region in a draft (it does so after 5 s)."""
+"""By then Label Studio has saved what is on the screen in a draft (it does so after 5 s)."""
 
 BOX_MARGIN: Final = 0.05
 """So far outside a box, as a share of its longer side, still counts as inside: boxes are drawn by hand."""
@@ -95,7 +97,7 @@ class Question:
     Attributes:
         size: the image's.
         asked_at: on the clock that all questions of the conversation share, in seconds.
-        saved_ids: the regions that Label Studio has saved for the annotator who asks, or for everyone.
+        saved_ids: the regions and prompts that Label Studio has saved, in the annotator's drafts or for everyone.
     """
 
     clicks: tuple[Click, ...]
@@ -103,6 +105,12 @@ class Question:
     size: Size
     asked_at: float
     saved_ids: frozenset[str] = frozenset()
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether a draft holds one of its prompts: then that draft holds all that is on the screen."""
+        prompt_ids = [click.prompt_id for click in self.clicks] + [drawn.prompt_id for drawn in self.boxes]
+        return not self.saved_ids.isdisjoint(prompt_ids)
 
 
 class PackedMask:
@@ -310,12 +318,6 @@ class Memory:
         targets = (each.answered(segmentation) if each.region_id == region_id else each for each in self.targets)
         return replace(self, targets=tuple(targets))
 
-    def without_last_prompt(self) -> "Memory":
-        """The memory after the only prompt of a kind was deleted, if the last answer hung on a single prompt."""
-        if not self.targets or len(self.targets[-1].live) + (self.targets[-1].box is not None) != 1:
-            return self
-        return replace(self, targets=self.targets[:-1])
-
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -394,6 +396,7 @@ def _target_of_box(memory: Memory, drawn: DrawnBox, question: Question, drawn_id
         target
         for target in memory.targets
         if _is_recent(target, question)
+        and not _is_dropped(target, question)
         and (target.box is None or target.box.prompt_id not in drawn_ids)
         and _surrounds(drawn.box, target.live)
     ]
@@ -432,7 +435,10 @@ def _home_of(memory: Memory, click: Click, question: Question) -> Target | None:
     around = [
         (not target.covers(click.point), target.box.box.area, target)
         for target in memory.latest_first
-        if target.box is not None and _is_recent(target, question) and target.boxes_in(click.point)
+        if target.box is not None
+        and _is_recent(target, question)
+        and not _is_dropped(target, question)
+        and target.boxes_in(click.point)
     ]
     return min(around, key=lambda entry: entry[:2])[2] if around else None
 
@@ -457,7 +463,8 @@ def _shelter_of(
     points = [click.point for click in strays]
     if known:
         return _nearest(known, points)
-    return _covering(memory.latest_first, points) or _saved_target(saved(), points, memory, question)
+    there = [target for target in memory.latest_first if not _is_dropped(target, question)]
+    return _covering(there, points) or _saved_target(saved(), points, there, question)
 
 
 def _attracting(memory: Memory, points: list[Point], question: Question) -> Target | None:
@@ -467,7 +474,7 @@ def _attracting(memory: Memory, points: list[Point], question: Question) -> Targ
         for target in memory.latest_first
         if target.answer is not None
         and _is_recent(target, question)
-        and not _is_gone(target, question)
+        and not _is_dropped(target, question, unless_saved_within_s=SAVED_WITHIN_S)
         and target.answer.mask.area <= MAX_ATTRACTING_SHARE * question.size.pixels
     ]
     for share in (0.0, TOUCH_MARGIN):
@@ -493,15 +500,16 @@ def _nearest(targets: Iterable[Target], points: list[Point]) -> Target | None:
 
 
 def _saved_target(
-    regions: tuple[Region, ...], points: list[Point], memory: Memory, question: Question
+    regions: tuple[Region, ...], points: list[Point], there: list[Target], question: Question
 ) -> Target | None:
-    known = {target.region_id for target in memory.targets}
+    """The target for a saved region that *points* lie in; else the nearest of all that are there."""
+    known = {target.region_id for target in there}
     restored = [
         _restored(region, question.asked_at)
         for region in regions
         if region.region_id not in known and region.mask.any()
     ]
-    return _covering(restored, points) or _nearest([*memory.latest_first, *restored], points)
+    return _covering(restored, points) or _nearest([*there, *restored], points)
 
 
 def _restored(region: Region, asked_at: float) -> Target:
@@ -533,7 +541,10 @@ def _shown_beside(memory: Memory, targets: Iterable[Target], question: Question)
     return [
         other.region_id
         for other in memory.targets
-        if other.batch in batches and _is_recent(other, question) and other.region_id not in question.saved_ids
+        if other.batch in batches
+        and _is_recent(other, question)
+        and other.region_id not in question.saved_ids
+        and not _is_dropped(other, question)
     ]
 
 
@@ -541,9 +552,14 @@ def _is_recent(target: Target, question: Question) -> bool:
     return question.asked_at - target.asked_at <= RECENT_S
 
 
-def _is_gone(target: Target, question: Question) -> bool:
-    """Whether its region would have been saved by now if the annotator had kept it."""
-    return target.region_id not in question.saved_ids and question.asked_at - target.asked_at > SAVED_WITHIN_S
+def _is_dropped(target: Target, question: Question, *, unless_saved_within_s: float = RECENT_S) -> bool:
+    """Whether the annotator rejected or deleted its region: Label Studio has saved nothing of it."""
+    traces = {target.region_id, *(click.prompt_id for click in target.live)}
+    if target.box is not None:
+        traces.add(target.box.prompt_id)
+    if traces & question.saved_ids:
+        return False
+    return question.is_saved or question.asked_at - target.asked_at > unless_saved_within_s
 
 
 def _grown(box: Box) -> Box:

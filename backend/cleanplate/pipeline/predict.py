@@ -145,8 +145,6 @@ class Predictor:
             for (to_name, label), asked in _by_object_and_label(prompts).items()
             for region in self._answer(click, to_name, label, asked)
         ]
-        if not request.prompts:
-            self._unsay(click)
         self._count(Event.ANSWERED)
         _log.info(
             "click answered",
@@ -230,10 +228,6 @@ class Predictor:
             regions.update({region.region_id: region for region in found if region.label == key.label})
         return tuple(regions.values())
 
-    def _unsay(self, click: _Click) -> None:
-        for image in self._images(click):
-            self._conversations.unsay(image)
-
     # Images
 
     def _identity(self, click: _Click, to_name: str) -> ImageIdentity:
@@ -280,6 +274,7 @@ class Predictor:
             self._count(Event.WARMED)
 
     def _prompts(self, items: tuple[ResultItem, ...], click: _Click) -> tuple[PromptItem, ...]:
+        items = _without_twins(items)
         prompts = prompt_items(items, click.config)
         if len(prompts) > MAX_PROMPTS:
             raise PromptError(f"{len(prompts)} prompts in one request are more than the limit of {MAX_PROMPTS}")
@@ -306,6 +301,22 @@ def _read_click(request: PredictRequest) -> _Click:
 def _config_from_xml(xml: str) -> LabelConfig:
     """The labelling config, which comes along with every click and hardly ever changes."""
     return LabelConfig.from_xml(xml)
+
+
+def _without_twins(items: tuple[ResultItem, ...]) -> tuple[ResultItem, ...]:
+    """Each prompt once, as what it was drawn as.
+
+    Label Studio's frontend sends a prompt again for every other control whose label happens to be selected: under the
+    same id and with the same geometry, but with the other's name and type. So a click may come as a rectangle too,
+    and a rectangle as a click on its corner.
+    """
+    times = Counter(item.id for item in items)
+    return tuple(item for item in items if times[item.id] == 1 or not item.id or _is_original(item))
+
+
+def _is_original(item: ResultItem) -> bool:
+    drawn_as = "rectangle" if "height" in item.value else "keypoint"
+    return item.type.removesuffix("labels") == drawn_as
 
 
 def _by_object_and_label(prompts: tuple[PromptItem, ...]) -> dict[tuple[str, str], list[PromptItem]]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from cleanplate.engines.embeddings import ImageIdentity
 from cleanplate.pipeline.conversation import ConversationKey, Memory
 
 
@@ -89,21 +88,6 @@ class Conversations:
         finally:
             self._leave(key, conversation, turn)
 
-    def unsay(self, image: ImageIdentity) -> None:
-        """Note that an annotator deleted the only prompt of a kind.
-
-        The request that tells us holds nothing, not even a label. It is taken to be about the last answer on the
-        image; if that hung on more than one prompt, nothing is forgotten.
-        """
-        with self._lock:
-            for key, conversation in reversed(self._conversations.items()):
-                if key.image != image:
-                    continue
-                if not conversation.turns:
-                    conversation.memory = conversation.memory.without_last_prompt()
-                    self._weigh(conversation)
-                return
-
     def purge(self, *, project_id: int, task_id: int | None = None) -> int:
         """Forget what was said about a task, or about a whole project; how many conversations that were."""
         with self._lock:
@@ -131,7 +115,9 @@ class Conversations:
             conversation.changed.notify_all()
             if self._conversations.get(key) is conversation:
                 self._conversations.move_to_end(key)
-                self._weigh(conversation)
+                self._size_bytes -= conversation.size_bytes
+                conversation.size_bytes = conversation.memory.size_bytes
+                self._size_bytes += conversation.size_bytes
             self._tidy()
 
     def _tidy(self) -> None:
@@ -147,8 +133,3 @@ class Conversations:
 
     def _forget(self, key: ConversationKey) -> None:
         self._size_bytes -= self._conversations.pop(key).size_bytes
-
-    def _weigh(self, conversation: _Conversation) -> None:
-        self._size_bytes -= conversation.size_bytes
-        conversation.size_bytes = conversation.memory.size_bytes
-        self._size_bytes += conversation.size_bytes

@@ -77,9 +77,13 @@ class Talk:
         *prompts: Click | DrawnBox,
         after_s: float = 1.0,
         saved: Iterable[Region] = (),
+        drafted: Iterable[str] = (),
         size: Size = SIZE,
     ) -> tuple[str, ...]:
-        """Send one request; the regions that are shown for it."""
+        """Send one request; the regions that are shown for it.
+
+        *saved* are regions that Label Studio has saved, *drafted* the ids of prompts it has.
+        """
         self.now += after_s
         self.prompts = []
         regions = tuple(saved)
@@ -88,7 +92,7 @@ class Talk:
             boxes=tuple(prompt for prompt in prompts if isinstance(prompt, DrawnBox)),
             size=size,
             asked_at=self.now,
-            saved_ids=frozenset(region.region_id for region in regions),
+            saved_ids=frozenset([*(region.region_id for region in regions), *drafted]),
         )
         plan = follow(KEY, self.memory, question, lambda: regions)
         memory = plan.memory
@@ -259,6 +263,45 @@ def test_a_lone_negative_click_with_nothing_to_refine_shows_nothing() -> None:
     assert talk.memory.targets == ()
 
 
+def test_a_negative_click_in_a_remembered_mask_does_not_look_for_saved_regions() -> None:
+    talk = Talk()
+    (face,) = talk.ask(plus("a", 50, 50))
+
+    assert talk.ask(minus("n", 50, 55), saved=[saved("same place", at=(50, 50), reach=30)]) == (face,)
+
+
+def test_a_lone_negative_click_beside_everything_refines_the_nearest_saved_region_after_a_restart() -> None:
+    regions = (saved("far", at=(150, 100)), saved("near", at=(50, 50)))
+
+    assert Talk().ask(minus("n", 75, 60), saved=regions) == ("near",)
+
+
+def test_a_lone_negative_click_prefers_the_saved_region_it_lies_in_to_one_whose_box_holds_it_too() -> None:
+    ring = saved("ring", at=(50, 50), reach=30)
+    ring.mask[square(50, 50, 20)] = False
+
+    assert Talk().ask(minus("n", 50, 50), saved=[ring, saved("inside", at=(50, 50))]) == ("inside",)
+
+
+def test_a_region_from_before_a_restart_goes_on_from_its_mask_after_a_click_is_deleted() -> None:
+    talk = Talk()
+    regions = (saved("r1", at=(50, 50)),)
+    talk.ask(minus("n", 50, 55), minus("m", 45, 50), saved=regions)
+
+    assert talk.ask(minus("m", 45, 50), saved=regions) == ("r1",)
+    np.testing.assert_array_equal(talk.prompts[0].previous > 0, regions[0].mask)
+
+
+def test_an_accepted_click_that_is_sent_again_counts_once() -> None:
+    talk = Talk()
+    talk.ask(plus("a", 50, 50))
+    talk.ask(minus("n", 55, 50))
+
+    talk.ask(plus("a", 50, 50), minus("m", 45, 50))
+
+    assert [point.x for point in talk.prompts[0].points] == [55, 50, 45]
+
+
 def test_an_empty_saved_region_is_nothing_to_refine() -> None:
     empty = Region("r1", "brush", "Face", Shape.BRUSH, np.zeros((SIZE.height, SIZE.width), dtype=np.bool_))
 
@@ -293,15 +336,17 @@ def test_a_positive_click_elsewhere_is_a_new_object() -> None:
 
 def test_a_positive_click_that_touches_the_last_mask_extends_it() -> None:
     talk = Talk()
-    talk.ask(box("x", at=(40, 40), side=100))
-    (first,) = talk.ask(plus("a", 142, 60))
+    (first,) = talk.ask(plus("a", 50, 50))
 
-    assert talk.memory.target(first).box is not None
+    (second,) = talk.ask(plus("b", 61, 50))
+
+    assert second == first
+    assert not segmentation(Prompt(points=(Point(50, 50),))).mask[50, 61]
     assert talk.prompts[0].previous is not None
-    assert talk.mask(first)[60, [50, 142]].tolist() == [True, True]
+    assert talk.mask(second)[50, [41, 61, 70]].tolist() == [True, True, True]
 
 
-@pytest.mark.parametrize(("x", "same"), [(60.4, True), (61.2, False), (62, False)])
+@pytest.mark.parametrize(("x", "same"), [(60, True), (61.1, True), (61.2, False), (62, False)])
 def test_touching_ends_a_few_percent_outside_a_mask(x, same) -> None:
     talk = Talk()
     (first,) = talk.ask(plus("a", 50, 50))
@@ -309,6 +354,15 @@ def test_touching_ends_a_few_percent_outside_a_mask(x, same) -> None:
     (second,) = talk.ask(plus("b", x, 50))
 
     assert (second == first) is same
+
+
+def test_a_positive_click_in_an_older_mask_counts_more_than_one_that_touches_a_newer() -> None:
+    talk = Talk()
+    (older,) = talk.ask(plus("a", 50, 50))
+    (newer,) = talk.ask(plus("b", 71, 50))
+
+    assert newer != older
+    assert talk.ask(plus("c", 60.3, 50)) == (older,)
 
 
 def test_a_positive_click_in_the_last_mask_asks_for_that_object_afresh_from_all_its_clicks() -> None:
@@ -346,6 +400,41 @@ def test_a_mask_that_would_have_been_saved_if_it_had_been_kept_does_not_draw_cli
 
     assert kept.ask(plus("b", 50, 55), after_s=SAVED_WITHIN_S + 1, saved=[saved(first, at=(50, 50))]) == (first,)
     assert dropped.ask(plus("b", 50, 55), after_s=SAVED_WITHIN_S + 1) != (first,)
+
+
+def test_what_a_draft_that_holds_the_click_lacks_was_rejected_or_deleted() -> None:
+    # The draft may be older than the last answer; one that holds the click itself is not.
+    kept, late, rejected = Talk(), Talk(), Talk()
+    for talk in (kept, late, rejected):
+        (first,) = talk.ask(plus("a", 50, 50))
+
+    assert kept.ask(plus("b", 50, 55), saved=[saved(first, at=(50, 50))], drafted=["b"]) == (first,)
+    assert late.ask(plus("b", 50, 55), saved=[saved("other", at=(150, 100))]) == (first,)
+    assert rejected.ask(plus("b", 50, 55), drafted=["b"]) != (first,)
+
+
+def test_a_negative_click_does_not_bring_back_a_region_that_was_deleted() -> None:
+    talk = Talk()
+    talk.ask(plus("a", 50, 50))
+
+    assert talk.ask(minus("n", 50, 55), drafted=["n"]) == ()
+
+
+def test_a_click_or_a_box_does_not_join_an_object_that_was_rejected() -> None:
+    boxed, clicked = Talk(), Talk()
+    (first,) = boxed.ask(box("a", at=(40, 40)))
+    (second,) = clicked.ask(plus("p", 50, 50))
+
+    assert boxed.ask(plus("p", 50, 50), drafted=["p"]) != (first,)
+    assert clicked.ask(box("a", at=(40, 40)), drafted=["a"]) != (second,)
+
+
+def test_an_object_whose_prompts_are_still_on_the_screen_was_not_rejected() -> None:
+    talk = Talk()
+    first, second = talk.ask(box("a", at=(10, 10)), box("b", at=(100, 100)))
+
+    assert talk.ask(minus("n", 15, 15), drafted=["a", "b", "n"]) == (first, second)
+    assert talk.ask(minus("n", 15, 15), minus("m", 18, 18), drafted=["a", "n", "m"]) == (first,)
 
 
 def test_very_many_accepted_clicks_are_replaced_by_the_mask_they_led_to() -> None:
@@ -463,6 +552,13 @@ def test_a_click_in_two_boxes_belongs_to_the_one_whose_mask_holds_it() -> None:
     assert talk.ask(minus("m", 70, 70))[0] == outer
 
 
+def test_a_click_in_two_masks_belongs_to_the_smaller_box_whichever_was_drawn_first() -> None:
+    talk = Talk()
+    inner, _ = talk.ask(box("b", at=(60, 60)), box("a", at=(40, 40), side=60))
+
+    assert talk.ask(minus("n", 70, 70))[0] == inner
+
+
 def test_clicks_in_different_boxes_and_elsewhere_are_told_apart() -> None:
     talk = Talk()
     first, second = talk.ask(box("a", at=(10, 10)), box("b", at=(100, 100)))
@@ -482,10 +578,22 @@ def test_a_negative_click_outside_the_boxes_belongs_to_the_object_clicked_with_i
     talk = Talk()
     first, _ = talk.ask(box("a", at=(10, 10)), box("b", at=(100, 100)))
 
-    talk.ask(plus("p", 15, 15), minus("n", 60, 15))
+    shown = talk.ask(plus("p", 15, 15), minus("n", 60, 15))
 
+    assert shown[0] == first
     assert [len(prompt.points) for prompt in talk.prompts] == [2]
-    assert talk.memory.targets[-1].region_id == first
+
+
+def test_a_negative_click_outside_the_boxes_belongs_to_the_nearest_object_clicked_with_it() -> None:
+    talk = Talk()
+    (third,) = talk.ask(box("c", at=(60, 20)))
+    first, second = talk.ask(box("a", at=(10, 10)), box("b", at=(100, 100)))
+
+    shown = talk.ask(plus("p", 15, 15), plus("q", 105, 105), minus("n", 70, 60))
+
+    assert third not in shown
+    assert shown[:2] == (first, second)
+    assert [len(prompt.points) for prompt in talk.prompts] == [1, 2]
 
 
 def test_an_old_box_does_not_draw_clicks_to_itself() -> None:
@@ -502,6 +610,15 @@ def test_an_answer_about_one_of_several_boxes_repeats_the_others() -> None:
 
     assert talk.ask(minus("n", 15, 15)) == (first, second)
     assert len(talk.prompts) == 1
+
+
+def test_old_regions_are_not_repeated() -> None:
+    talk = Talk()
+    first, second = talk.ask(box("a", at=(10, 10)), box("b", at=(100, 100)))
+    talk.ask(minus("n", 15, 15), after_s=RECENT_S - 1)
+
+    assert talk.ask(minus("n", 15, 15), minus("m", 20, 20), after_s=2) == (first,)
+    assert second != first
 
 
 def test_a_region_that_was_accepted_is_not_repeated() -> None:
@@ -523,6 +640,15 @@ def test_a_box_around_the_clicks_of_an_object_is_about_that_object() -> None:
     assert talk.prompts[0].box == Box(40, 40, 60, 60)
     assert talk.prompts[0].points == (Point(50, 50),)
     assert talk.prompts[0].previous is None
+
+
+def test_a_box_around_old_clicks_is_about_a_new_object() -> None:
+    talk = Talk()
+    (clicked,) = talk.ask(plus("p", 50, 50))
+
+    region = saved(clicked, at=(50, 50))
+
+    assert talk.ask(box("a", at=(40, 40)), after_s=RECENT_S + 1, saved=[region]) != (clicked,)
 
 
 def test_a_box_around_the_clicks_of_two_objects_is_about_a_third() -> None:
@@ -593,22 +719,6 @@ def test_nothing_is_remembered_of_an_image_that_had_another_size() -> None:
     talk.ask(plus("a", 50, 50))
 
     assert talk.ask(minus("b", 50, 50), size=Size(width=300, height=300)) == ()
-
-
-def test_deleting_the_only_click_forgets_its_object() -> None:
-    talk = Talk()
-    talk.ask(plus("a", 50, 50))
-    kept = talk.memory.without_last_prompt()
-
-    assert kept.targets == ()
-
-
-def test_deleting_one_prompt_cannot_have_emptied_an_object_that_has_more() -> None:
-    talk = Talk()
-    talk.ask(plus("a", 50, 50), plus("b", 60, 50))
-
-    assert talk.memory.without_last_prompt() is talk.memory
-    assert Memory().without_last_prompt().targets == ()
 
 
 def test_the_objects_asked_about_last_are_remembered() -> None:

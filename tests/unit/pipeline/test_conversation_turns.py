@@ -223,31 +223,6 @@ def test_what_is_said_while_a_task_is_purged_is_not_kept() -> None:
     assert remembered(conversations, key()).targets == ()
 
 
-def test_a_deleted_prompt_is_taken_to_be_of_the_last_answer_on_its_image() -> None:
-    conversations = Conversations()
-    for each in (key(), key(label="Plate"), key(2)):
-        say(conversations, each, memory_of())
-
-    conversations.unsay(key().image)
-
-    assert conversations.stats.size_bytes == 2 * 1601
-    assert remembered(conversations, key(label="Plate")).targets == ()
-    assert len(remembered(conversations, key()).targets) == 1
-
-
-def test_a_deleted_prompt_forgets_nothing_if_the_last_answer_had_several_or_is_being_made() -> None:
-    conversations = Conversations()
-    say(conversations, key(), memory_of(extra_clicks=1))
-
-    conversations.unsay(key().image)
-    with conversations.turn(key(), ONE) as turn:
-        turn.keep(memory_of())
-        conversations.unsay(key().image)
-    conversations.unsay(key(2).image)
-
-    assert len(remembered(conversations, key()).targets) == 1
-
-
 def test_many_threads_in_many_conversations_lose_no_turn() -> None:
     conversations = Conversations()
     counts = dict.fromkeys(range(5), 0)

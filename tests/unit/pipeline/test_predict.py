@@ -473,13 +473,28 @@ def test_hand_made_prompts_without_ids_are_told_apart_by_their_place(service) ->
     assert len(service.segmenter.prompts) == 2
 
 
-def test_deleting_the_only_prompt_shows_nothing_and_forgets_its_object(service) -> None:
-    (first,) = service.masks(click("a", 50, 60))
-
+def test_a_request_without_prompts_shows_nothing(service) -> None:
     assert service.ask()["result"] == []
-    assert service.masks(click("b", 52, 60)).keys() != {first}
-    assert service.segmenter.prompts[-1].points[0].x == pytest.approx(52)
-    assert len(service.segmenter.prompts[-1].points) == 1
+    assert service.media.fetched == []
+
+
+def test_a_prompt_that_comes_once_more_for_another_selected_label_is_taken_as_what_it_was_drawn_as(service) -> None:
+    point, area = click("a", 50, 60), box("b", 10, 10, 30, 30)
+    twin_value = point["value"] | {"rectanglelabels": ["Face"]}
+    point_twin = point | {"from_name": "rect", "type": "rectanglelabels", "value": twin_value}
+    twin_value = area["value"] | {"keypointlabels": ["Face"]}
+    area_twin = area | {"from_name": "kp", "type": "keypointlabels", "value": twin_value}
+
+    (clicked,) = service.masks(point_twin, point).values()
+    (boxed,) = service.masks(area, area_twin).values()
+
+    assert clicked[60, 50]
+    assert boxed.sum() == 20 * 20
+    assert [(len(prompt.points), prompt.box) for prompt in service.segmenter.prompts] == [
+        (1, None),
+        (0, Box(10, 10, 30, 30)),
+    ]
+    assert service.predictor.counts[Event.PROMPT_IGNORED] == 0
 
 
 def test_an_image_replaced_under_the_same_task_begins_new_conversations(service) -> None:
@@ -527,7 +542,8 @@ def test_saved_regions_of_other_labels_and_unreadable_ones_are_passed_over(servi
     mask = drawn(rows=slice(40, 80), columns=slice(30, 90))
     broken = brush("broken", mask)
     broken["value"]["rle"] = broken["value"]["rle"][:9]
-    saved = [brush("plate", mask, label="Plate"), broken, brush("good", mask) | {"id": ""}]
+    elsewhere = brush("elsewhere", mask) | {"to_name": "other"}
+    saved = [elsewhere, brush("plate", mask, label="Plate"), broken, brush("good", mask) | {"id": ""}]
 
     prediction = service.ask(click("n", 50, 60, positive=False), annotations=[{"id": 4, "result": saved}])
 
