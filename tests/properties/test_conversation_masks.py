@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from cleanplate.domain.geometry import Point
-from cleanplate.pipeline.conversation import PackedMask
+from cleanplate.pipeline.conversation import PackedLogits, PackedMask
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=30))
 
@@ -47,3 +47,19 @@ def test_what_touches_a_packed_mask_is_within_reach_of_one_of_its_pixels(mask, x
     inner_rows = np.abs(rows - y) <= reach_px
     if (inner_rows & inner_columns).any():
         assert touches
+
+
+@given(
+    margin=st.floats(width=32),
+    logits=arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=8)),
+    pads=st.tuples(*[st.integers(0, 3)] * 4),
+)
+def test_packed_logits_unpack_to_what_they_were(margin, logits, pads) -> None:
+    top, bottom, left, right = pads
+    padded = np.pad(logits, ((top, bottom), (left, right)), constant_values=np.float32(margin))
+
+    packed = PackedLogits(padded)
+
+    np.testing.assert_array_equal(packed.logits(), padded)
+    if min(pads) > 0 and not np.isnan(margin):
+        assert packed.size_bytes <= logits.nbytes

@@ -153,6 +153,27 @@ class PackedMask:
         return np.unpackbits(self._bits, count=height * width).reshape(height, width).view(np.bool_)
 
 
+class PackedLogits:
+    """Logits without the margin in which they are all the same: most segmenters find nothing in most of an image."""
+
+    def __init__(self, logits: Logits) -> None:
+        self._shape = logits.shape
+        self._margin = logits[0, 0]
+        box = bounding_box(logits != self._margin) or Box(0.0, 0.0, 0.0, 0.0)
+        self._place = box.slices(size_of(logits))
+        self._crop = logits[self._place].copy()
+
+    @property
+    def size_bytes(self) -> int:
+        return self._crop.nbytes
+
+    def logits(self) -> Logits:
+        """The logits as they were."""
+        result = np.full(self._shape, self._margin, dtype=np.float32)
+        result[self._place] = self._crop
+        return result
+
+
 class Asked(NamedTuple):
     """What a segmenter was asked for one object."""
 
@@ -167,7 +188,11 @@ class Answer:
     asked: Asked
     mask: PackedMask
     score: float
-    logits: Logits
+    logits: PackedLogits
+
+    @property
+    def size_bytes(self) -> int:
+        return self.mask.size_bytes + self.logits.size_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +214,7 @@ class Target:
     live: tuple[Click, ...] = ()
     settled: tuple[Click, ...] = ()
     box: DrawnBox | None = None
-    base: Logits | None = None
+    base: PackedLogits | None = None
     answer: Answer | None = None
     batch: int = 0
 
@@ -212,10 +237,11 @@ class Target:
     def prompt(self) -> Prompt:
         """What a segmenter is to be asked. Raises PromptError if that is nothing it could answer."""
         points = tuple(click.point for click in self.clicks)
-        return Prompt(points=points, box=self.asked.box, previous=self._previous)
+        previous = self._previous
+        return Prompt(points=points, box=self.asked.box, previous=previous.logits() if previous else None)
 
     @property
-    def _previous(self) -> Logits | None:
+    def _previous(self) -> PackedLogits | None:
         """The mask to refine.
 
         Only clicks that were added refine the last answer. After a click was deleted or moved that answer still
@@ -272,16 +298,13 @@ class Target:
 
     def answered(self, segmentation: Segmentation) -> "Target":
         """The target with the answer to what was asked."""
-        logits = segmentation.logits.copy()
-        logits.flags.writeable = False
-        answer = Answer(self.asked, PackedMask(segmentation.mask), segmentation.score, logits)
-        return replace(self, answer=answer)
+        mask, logits = PackedMask(segmentation.mask), PackedLogits(segmentation.logits)
+        return replace(self, answer=Answer(self.asked, mask, segmentation.score, logits))
 
     @property
     def size_bytes(self) -> int:
         """About how much memory it holds."""
-        base = self.base.nbytes if self.base is not None else 0
-        return base + (self.answer.mask.size_bytes + self.answer.logits.nbytes if self.answer else 0)
+        return sum(part.size_bytes for part in (self.base, self.answer) if part is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -514,7 +537,7 @@ def _saved_target(
 
 def _restored(region: Region, asked_at: float) -> Target:
     """A target for a region that Label Studio remembers and we do not."""
-    logits = _logits_from_mask(region.mask)
+    logits = PackedLogits(_logits_from_mask(region.mask))
     answer = Answer(Asked((), None), PackedMask(region.mask), 1.0, logits)
     return Target(region_id=region.region_id, asked_at=asked_at, base=logits, answer=answer)
 
@@ -541,10 +564,7 @@ def _shown_beside(memory: Memory, targets: Iterable[Target], question: Question)
     return [
         other.region_id
         for other in memory.targets
-        if other.batch in batches
-        and _is_recent(other, question)
-        and other.region_id not in question.saved_ids
-        and not _is_dropped(other, question)
+        if other.batch in batches and other.region_id not in question.saved_ids and not _is_dropped(other, question)
     ]
 
 

@@ -129,7 +129,9 @@ class Conversations:
 
     def _must_go(self, oldest: _Conversation) -> bool:
         is_old = self._clock() - oldest.left_at > self._max_idle_s
-        return is_old or len(self._conversations) > self._max_count or self._size_bytes > self._max_bytes
+        # One that is too large all by itself stays, or its annotator would begin anew at every click.
+        is_too_large = self._size_bytes > self._max_bytes and len(self._conversations) > 1
+        return is_old or is_too_large or len(self._conversations) > self._max_count
 
     def _forget(self, key: ConversationKey) -> None:
         self._size_bytes -= self._conversations.pop(key).size_bytes

@@ -600,7 +600,9 @@ def test_an_old_box_does_not_draw_clicks_to_itself() -> None:
     talk = Talk()
     (boxed,) = talk.ask(box("a", at=(40, 40)))
 
-    assert talk.ask(plus("p", 50, 50), after_s=RECENT_S + 1) != (boxed,)
+    region = saved(boxed, at=(50, 50))
+
+    assert talk.ask(plus("p", 50, 50), after_s=RECENT_S + 1, saved=[region]) != (boxed,)
 
 
 def test_an_answer_about_one_of_several_boxes_repeats_the_others() -> None:
@@ -612,13 +614,14 @@ def test_an_answer_about_one_of_several_boxes_repeats_the_others() -> None:
     assert len(talk.prompts) == 1
 
 
-def test_old_regions_are_not_repeated() -> None:
+def test_old_regions_are_not_repeated_unless_a_draft_says_that_they_are_still_there() -> None:
     talk = Talk()
     first, second = talk.ask(box("a", at=(10, 10)), box("b", at=(100, 100)))
     talk.ask(minus("n", 15, 15), after_s=RECENT_S - 1)
 
-    assert talk.ask(minus("n", 15, 15), minus("m", 20, 20), after_s=2) == (first,)
-    assert second != first
+    still_there = talk.ask(minus("n", 15, 15), minus("m", 20, 20), after_s=2, drafted=["a", "b"])
+    assert still_there == (first, second)
+    assert talk.ask(minus("n", 15, 15), minus("m", 20, 20)) == (first,)
 
 
 def test_a_region_that_was_accepted_is_not_repeated() -> None:
@@ -733,7 +736,7 @@ def test_the_objects_asked_about_last_are_remembered() -> None:
 
 def test_what_is_remembered_does_not_change_with_the_segmenter_s_arrays() -> None:
     mask = np.ones((SIZE.height, SIZE.width), dtype=np.bool_)
-    logits = np.ones((4, 5), dtype=np.float32)
+    logits = np.eye(4, 5, dtype=np.float32)
     question = Question((plus("a", 5, 5),), (), SIZE, 0.0)
     plan = follow(KEY, Memory(), question, tuple)
     memory = plan.memory.answered(plan.region_ids[0], Segmentation(mask, 0.5, logits))
@@ -743,16 +746,14 @@ def test_what_is_remembered_does_not_change_with_the_segmenter_s_arrays() -> Non
     answer = memory.targets[0].answer
     assert answer is not None
     assert answer.mask.mask().all()
-    assert (answer.logits == 1).all()
-    with pytest.raises(ValueError, match="read-only"):
-        answer.logits[0, 0] = 0
+    assert (answer.logits.logits() == np.eye(4, 5)).all()
 
 
 def test_its_size_is_about_what_its_masks_and_logits_need() -> None:
     talk = Talk()
     talk.ask(box("a", at=(40, 40), side=80))
 
-    assert talk.memory.size_bytes == 80 * 80 // 8 + SIZE.pixels * 4
+    assert talk.memory.size_bytes == 80 * 80 // 8 + 80 * 80 * 4
 
 
 def test_a_target_that_nobody_could_segment_says_so() -> None:

@@ -24,12 +24,12 @@ def key(task_id: int = 1, *, project_id: int = 1, label: str = "Face") -> Conver
 
 
 def memory_of(prompt_id: str = "a", *, extra_clicks: int = 0) -> Memory:
-    """A memory of one object, whose logits are 1600 bytes and whose mask is one."""
+    """A memory of one object, whose logits need 1600 bytes and whose mask needs one."""
     clicks = tuple(Click(f"{prompt_id}{number or ''}", Point(5, 5)) for number in range(extra_clicks + 1))
     plan = follow(key(), Memory(), Question(clicks, (), SIZE, 0.0), tuple)
     mask = np.zeros((40, 40), dtype=np.bool_)
     mask[5, 5] = True
-    answer = Segmentation(mask, 0.5, np.zeros((20, 20), dtype=np.float32))
+    answer = Segmentation(mask, 0.5, np.eye(20, dtype=np.float32))
     return plan.memory.answered(plan.region_ids[0], answer)
 
 
@@ -176,6 +176,16 @@ def test_the_conversations_not_used_for_longest_are_forgotten_when_they_are_too_
 
     assert [key(task_id) in conversations._conversations for task_id in (1, 2, 3)] == [False, True, True]
     assert conversations.stats == (2, 2 * 1601)
+
+
+def test_a_conversation_that_is_too_large_all_by_itself_is_remembered() -> None:
+    conversations = Conversations(max_bytes=100)
+
+    say(conversations, key(1), memory_of())
+    assert len(remembered(conversations, key(1)).targets) == 1
+    say(conversations, key(2), memory_of())
+
+    assert [key(task_id) in conversations._conversations for task_id in (1, 2)] == [False, True]
 
 
 def test_conversations_are_forgotten_after_a_while() -> None:
