@@ -25,6 +25,7 @@ NEEDED_BYTES: Final = 3 * 1024**3
 UNFINISHED: Final = ".cleanplate-unfinished"
 # What pip says when it has everything; before that, it has changed nothing.
 UNPACKING: Final = "Installing collected packages"
+PIP_ACTIVITY: Final = re.compile(r"\s*(Collecting|Downloading|Building wheel for) (?:\S*/)?([\w.-]+?)(?=-\d|[^\w.-])")
 PIP_OPTIONS: Final = ("--no-input", "--disable-pip-version-check")
 
 
@@ -194,20 +195,20 @@ def _make(folder: Path) -> None:
 
 def _progress(line: str) -> str | None:
     """What a line of pip's tells about how far it is."""
-    if match := re.match(r"\s*(Collecting|Downloading|Building wheel for)\s+([\w.-]+)", line):
+    if match := PIP_ACTIVITY.match(line):
         verb, name = match.groups()
-        return f"{verb.lower()} {name.rsplit('/')[-1]}"
+        return f"{verb.lower()} {name}"
     return "unpacking" if line.startswith(UNPACKING) else None
 
 
 REMEDIES: Final[Mapping[str, str]] = {
     r"No space left on device": "The disk is full. Make room and start again.",
-    r"Temporary failure in name resolution|NewConnectionError|ConnectionError|Network is unreachable|Read timed out": (
+    r"Temporary failure in name resolution|ConnectionError|Network is unreachable|timed out|from versions: none": (
         "The package index cannot be reached. Check the network (and pip's proxy or index settings: "
         "`pip config list`), then start again: what was downloaded is kept."
     ),
-    r"requires a different Python|Requires-Python": (
-        "This Python has no matching packages. Start again with another one, as in: python3.12 scripts/run"
+    r"requires a different Python|Requires-Python|No matching distribution": (
+        "There are no packages for this Python. Start again with another one, as in: python3.12 scripts/run"
     ),
     r"CERTIFICATE_VERIFY_FAILED": "The package index's certificate is not trusted: set PIP_CERT to your CA bundle.",
     r"Permission denied": "A file cannot be written. Does the checkout belong to you?",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from console import Console, ScriptError
-from environments import UNFINISHED, Contents, Environment
+from environments import UNFINISHED, Contents, Environment, _progress
 
 
 def wheel(folder: Path, version: str) -> Path:
@@ -95,3 +95,17 @@ def test_an_interrupted_installation_is_made_afresh(environment, capsys) -> None
     assert environment.missing == ()
     assert not half.exists()
     assert "made afresh" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("Collecting django-annoying==0.10.6 (from label-studio)\n", "collecting django-annoying"),
+        ("  Downloading https://host/a/numpy-2.2.6-cp311-linux_x86_64.whl (16 MB)\n", "downloading numpy"),
+        ("  Downloading azure_storage_blob-12.31.1-py3-none-any.whl\n", "downloading azure_storage_blob"),
+        ("Installing collected packages: a, b\n", "unpacking"),
+        ("Requirement already satisfied: a\n", None),
+    ],
+)
+def test_progress_tells_the_package_and_no_more(line, shown) -> None:
+    assert _progress(line) == shown
