@@ -4,7 +4,7 @@ Percentages are of the upright image, also where the annotator had turned it on 
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from cleanplate.domain.region import Region, Shape
 from cleanplate.errors import CleanplateError, MaskError, PolygonError, PromptError, RleError, SizeMismatchError
 from cleanplate.label_studio.bitmask import bitmask_from_mask, mask_from_bitmask
 from cleanplate.label_studio.config import Control, LabelConfig
+from cleanplate.label_studio.drawings import KEYPOINT, RECTANGLE, VECTOR, Drawing, drawings
 from cleanplate.label_studio.payloads import Annotation, ResultItem
 
 MAX_PCT: Final = 10_000.0
@@ -27,27 +28,14 @@ MAX_PCT: Final = 10_000.0
 
 MAX_SIDE_PX: Final = 100_000
 
-_LABELS: Final = "labels"
-_KEYPOINT: Final = "keypoint"
-_RECTANGLE: Final = "rectangle"
-
 _SHAPES: Final[Mapping[str, Shape]] = {
     "brush": Shape.BRUSH,
     "magicwand": Shape.BRUSH,
     "bitmask": Shape.BITMASK,
     "polygon": Shape.POLYGON,
-    _RECTANGLE: Shape.RECTANGLE,
+    RECTANGLE: Shape.RECTANGLE,
     "ellipse": Shape.ELLIPSE,
 }
-_ONLY_BY_CONFIG: Final = frozenset({Shape.RECTANGLE, Shape.ELLIPSE})
-"""Shapes that may be prompts; only their control tells."""
-
-_UNREADABLE: Final = frozenset({"vector"})
-"""What else can be drawn on an image, but is no area that could be removed."""
-
-_GEOMETRY: Final = frozenset(
-    {"format", "rle", "imageDataURL", "points", "closed", "x", "y", "width", "height", "rotation", "radiusX", "radiusY"}
-)
 _TOLERANCE_PX: Final = 1.0
 _TOLERANCE_SHARE: Final = 1 / 2000
 """How far a suggested polygon may stray from its mask: a pixel, or this share of the longer side if that is more."""
@@ -107,16 +95,12 @@ def prompt_items(items: Iterable[ResultItem], config: LabelConfig) -> tuple[Prom
     Raises:
         PromptError: A coordinate is missing, not a number, or beyond all bounds.
     """
-    items = tuple(items)
-    joined = _joined_labels(items)
     found = []
-    for item in items:
-        shape = _shape_name(item)
-        if shape not in {_KEYPOINT, _RECTANGLE}:
+    for drawing in drawings(items):
+        if drawing.shape not in {KEYPOINT, RECTANGLE}:
             continue
-        labels = _labels(item, joined)
-        why_not = _why_ignored(item, labels, config)
-        prompt = None if why_not else _prompt(item, shape, labels[0])
+        why_not = _why_ignored(drawing, config)
+        prompt = None if why_not else _prompt(drawing)
         if prompt is None:
             _log.info("prompt ignored", why=why_not or "beside the image, or without an area")
             continue
@@ -136,44 +120,28 @@ def regions_from_results(items: Iterable[ResultItem], config: LabelConfig, size:
         SizeMismatchError: Something was drawn on an image of another size.
         MaskError: A region cannot be turned into a mask. Nothing is left out silently, since its object would stay.
     """
-    items = tuple(items)
-    joined = _joined_labels(items)
     regions: list[Region] = []
     prompt_labels: set[str] = set()
     problems: list[str] = []
-    for region_id, item in _identified(items):
-        labels = _labels(item, joined)
-        control = config.control(item.from_name)
-        if control is None:
-            problems.append(f'a region was drawn with "{item.from_name}", which the labelling config no longer has')
-        if _is_prompt(item, control):
-            prompt_labels.update(labels)
-            continue
-        if _shape_name(item) in _UNREADABLE:
-            _require_unimportant(item, labels, config)
-            continue
-        if not labels:
-            problems.append("a region has no label, so it is kept as it is")
-        mask = _mask(item, size)
-        shape = _SHAPES[_shape_name(item)]
-        regions += [Region(region_id, item.from_name, label, shape, mask) for label in labels or ("",)]
+    for drawing in drawings(items):
+        if config.control(drawing.item.from_name) is None:
+            name = drawing.item.from_name
+            problems.append(f'a region was drawn with "{name}", which the labelling config no longer has')
+        if drawing.is_prompt(config):
+            prompt_labels.update(drawing.labels)
+        elif drawing.shape == VECTOR:
+            _require_unimportant(drawing, config)
+        else:
+            regions += _regions(drawing, size)
+            if not drawing.labels:
+                problems.append("a region has no label, so it is kept as it is")
     return Regions(tuple(regions), frozenset(prompt_labels), tuple(dict.fromkeys(problems)))
 
 
 def kept_items(items: Iterable[ResultItem], region_ids: Collection[str]) -> list[dict[str, Any]]:
     """The JSON of the regions with these ids, to be carried over to a copy: geometry, labels, and nothing else."""
-    items = tuple(items)
-    kept = []
-    for region_id, item in _identified(items):
-        if region_id not in region_ids or _shape_name(item) == _KEYPOINT:
-            continue
-        kept.append(_wire(item) | {"id": region_id})
-        kept += [
-            _wire(other) | {"id": region_id}
-            for other in items
-            if other.type == _LABELS and other.id and other.id == region_id
-        ]
-    return kept
+    kept = (drawing for drawing in drawings(items) if drawing.id in region_ids and drawing.shape != KEYPOINT)
+    return [wire for drawing in kept for wire in drawing.wires()]
 
 
 def result_items_from_mask(
@@ -199,42 +167,7 @@ def result_items_from_mask(
     return items
 
 
-# Labels and ids
-
-
-def _shape_name(item: ResultItem) -> str:
-    return "" if item.type == _LABELS else item.type.removesuffix(_LABELS)
-
-
-def _labels(item: ResultItem, joined: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*_named(item), *joined.get(item.id, ())]))
-
-
-def _joined_labels(items: Sequence[ResultItem]) -> dict[str, list[str]]:
-    """Labels by region id where the config has a `<Labels>` beside bare shapes: they come as items of their own."""
-    joined: dict[str, list[str]] = {}
-    for item in items:
-        if item.type == _LABELS and item.id:
-            joined.setdefault(item.id, []).extend(_named(item))
-    return joined
-
-
-def _named(item: ResultItem) -> Iterator[str]:
-    for key in (item.type, _LABELS):
-        names = item.value.get(key)
-        if isinstance(names, list):
-            yield from (name for name in names if isinstance(name, str))
-
-
-def _identified(items: Sequence[ResultItem]) -> Iterator[tuple[str, ResultItem]]:
-    """Everything drawn on an image, with an id that no other item has: two of one id could not be told apart."""
-    seen: set[str] = set()
-    for number, item in enumerate(items):
-        if _shape_name(item) not in {*_SHAPES, *_UNREADABLE, _KEYPOINT}:
-            continue
-        region_id = item.id if item.id and item.id not in seen else f"{item.id}#{number}"
-        seen.add(region_id)
-        yield region_id, item
+# Approval
 
 
 def _choices(items: Iterable[ResultItem], control: str) -> set[str]:
@@ -249,24 +182,16 @@ def _choices(items: Iterable[ResultItem], control: str) -> set[str]:
 # Prompts
 
 
-def _is_prompt(item: ResultItem, control: Control | None) -> bool:
-    shape = _shape_name(item)
-    if shape == _KEYPOINT:
-        return True
-    if _SHAPES.get(shape) not in _ONLY_BY_CONFIG:
-        return False
-    return control is None or control.shape != shape or control.is_prompt
-
-
-def _why_ignored(item: ResultItem, labels: Sequence[str], config: LabelConfig) -> str:
-    if config.control(item.from_name) is None or config.image(item.to_name) is None:
+def _why_ignored(drawing: Drawing, config: LabelConfig) -> str:
+    if config.control(drawing.item.from_name) is None or config.image(drawing.item.to_name) is None:
         return "from a control that the labelling config does not have"
-    return "" if labels else "without a label"
+    return "" if drawing.labels else "without a label"
 
 
-def _prompt(item: ResultItem, shape: str, label: str) -> PromptItem | None:
+def _prompt(drawing: Drawing) -> PromptItem | None:
+    item, label = drawing.item, drawing.labels[0]
     size = _prompt_size(item)
-    if shape == _KEYPOINT:
+    if drawing.shape == KEYPOINT:
         x = _number(item, "x", PromptError) / 100 * size.width - 0.5
         y = _number(item, "y", PromptError) / 100 * size.height - 0.5
         point = Point(x, y, positive=item.is_positive is not False)
@@ -301,15 +226,19 @@ def _box_around(box: Box, rotation_deg: float) -> Box:
 # Masks
 
 
-def _require_unimportant(item: ResultItem, labels: Sequence[str], config: LabelConfig) -> None:
-    important = [label for label in labels if label in config.cleaned_labels]
-    if important:
-        raise MaskError(f"a {item.type} region has a label with a policy, but is no area that could be removed")
+def _require_unimportant(drawing: Drawing, config: LabelConfig) -> None:
+    if not config.cleaned_labels.isdisjoint(drawing.labels):
+        raise MaskError(f"a {drawing.shape} region has a label with a policy, but is no area that could be removed")
 
 
-def _mask(item: ResultItem, size: Size) -> Mask:
+def _regions(drawing: Drawing, size: Size) -> list[Region]:
+    shape = _SHAPES[drawing.shape]
+    mask = _mask(drawing.item, shape, size)
+    return [Region(drawing.id, drawing.item.from_name, label, shape, mask) for label in drawing.labels or ("",)]
+
+
+def _mask(item: ResultItem, shape: Shape, size: Size) -> Mask:
     _require_same_image(item, size)
-    shape = _SHAPES[_shape_name(item)]
     if shape is Shape.BRUSH:
         return _brush(item, size)
     if shape is Shape.BITMASK:
@@ -420,13 +349,3 @@ def _values(shape: str, mask: Mask) -> list[dict[str, Any]]:
 def _pct(position: tuple[float, float], size: Size) -> list[float]:
     x, y = position
     return [float(x) / size.width * 100, float(y) / size.height * 100]
-
-
-# The wire
-
-
-def _wire(item: ResultItem) -> dict[str, Any]:
-    allowed = _GEOMETRY | {item.type, _LABELS}
-    value = {key: part for key, part in item.value.items() if key in allowed}
-    fields = {"from_name", "to_name", "type", "original_width", "original_height", "image_rotation"}
-    return item.model_dump(include=fields, exclude_none=True) | {"value": value}

@@ -453,6 +453,28 @@ def test_a_webhook_is_made_and_changed_with_its_secret_and_its_actions(server, c
     assert server.asked[1].json == body
 
 
+BLOCKED = {"detail": "URL resolves to a reserved network address (block: 127.0.0.0/8)"}
+
+
+@pytest.mark.parametrize(("status", "answer", "refused"), [(403, BLOCKED, True), (400, {"detail": "x"}, False)])
+def test_label_studio_says_whether_it_blocks_an_address(server, client, status, answer, refused) -> None:
+    server.on("POST", "/api/ml", status, answer)
+    server.on("POST", "/api/webhooks/", status, answer)
+
+    assert client.refuses_ml_backend("http://127.0.0.1:9090") is refused
+    assert client.refuses_webhook("http://127.0.0.1:9090/webhook") is refused
+
+
+def test_another_refusal_does_not_tell_whether_an_address_is_blocked(server, client) -> None:
+    server.on("POST", "/api/ml", 403, {"detail": "You do not have permission to perform this action."})
+    server.on("POST", "/api/webhooks/", 201, {"id": 1})
+
+    with pytest.raises(LabelStudioRefusedError, match="permission"):
+        client.refuses_ml_backend("http://127.0.0.1:9090")
+    with pytest.raises(PayloadError, match="accepted what it cannot"):
+        client.refuses_webhook("http://127.0.0.1:9090/webhook")
+
+
 def test_local_storages_are_listed_and_made(server, client) -> None:
     server.on("GET", "/api/storages/localfiles", 200, [{"id": 1, "path": "/files/a"}])
     server.on("POST", "/api/storages/localfiles", 201, {"id": 2, "path": "/files/b"})

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,7 @@ def mask_of(rows: slice, columns: slice) -> np.ndarray:
 
 
 SPOT = mask_of(slice(2, 5), slice(3, 9))
+OTHER_SPOT = mask_of(slice(6, 9), slice(1, 4))
 
 
 # Prompts
@@ -100,7 +103,9 @@ def test_a_keypoint_in_the_middle_of_a_pixel_is_that_pixels_centre() -> None:
 
 
 def test_a_keypoint_is_negative_only_if_it_says_so() -> None:
-    prompts = prompt_items([keypoint(is_positive=False), keypoint(is_positive=True), keypoint()], CONFIG)
+    clicks = [keypoint(id="a", is_positive=False), keypoint(id="b", is_positive=True), keypoint(id="c")]
+
+    prompts = prompt_items(clicks, CONFIG)
 
     assert [prompt.point.positive for prompt in prompts] == [False, True, True]
 
@@ -289,9 +294,90 @@ def test_a_region_without_a_label_is_kept_and_told_of() -> None:
 
 
 def test_regions_of_one_id_can_be_told_apart() -> None:
-    found = regions_from_results([brush(SPOT, "Face"), brush(SPOT, "Tree"), brush(SPOT, "Tree", id="")], CONFIG, SIZE)
+    items = [brush(SPOT, "Face"), brush(OTHER_SPOT, "Tree"), brush(SPOT, "Tree", id=""), brush(SPOT, "Tree", id="")]
 
-    assert [region.region_id for region in found.regions] == ["r1", "r1#1", "#2"]
+    found = regions_from_results(items, CONFIG, SIZE)
+
+    assert [region.region_id for region in found.regions] == ["r1", "r1#1", "#2", "#3"]
+
+
+# One drawing, several items: what Label Studio's frontend makes of labels of several controls.
+
+
+def twin_of(original: ResultItem, kind: str, control: str, label: str) -> ResultItem:
+    """The result of another control whose label was given to the same region."""
+    value = {name: part for name, part in original.value.items() if not name.endswith("labels")}
+    return original.model_copy(update={"type": kind, "from_name": control, "value": value | {kind: [label]}})
+
+
+def test_a_click_that_also_has_a_rectangles_label_is_one_click() -> None:
+    click = keypoint(is_positive=False)
+
+    for items in permutations([click, twin_of(click, "rectanglelabels", "box", "Face")]):
+        (prompt,) = prompt_items(items, CONFIG)
+        assert prompt.point == pytest.approx(Point(9.5, 4.5, positive=False))
+
+
+def test_a_box_that_also_has_a_keypoints_label_is_one_box() -> None:
+    for items in permutations([rectangle(), twin_of(rectangle(), "keypointlabels", "kp", "Face")]):
+        (prompt,) = prompt_items(items, CONFIG)
+        assert prompt.box == pytest.approx(Box(2, 2, 8, 6))
+
+
+def test_a_click_that_also_has_a_brushs_label_is_no_broken_brush_stroke() -> None:
+    click = keypoint()
+
+    found = regions_from_results([click, twin_of(click, "brushlabels", "brush", "Tree")], CONFIG, SIZE)
+
+    assert found.regions == ()
+    assert found.prompt_labels == {"Face", "Tree"}
+
+
+def test_a_brush_stroke_that_was_given_another_controls_label_too_has_both() -> None:
+    stroke = brush(SPOT, "Tree")
+
+    for items in permutations([stroke, twin_of(stroke, "keypointlabels", "kp", "Face")]):
+        found = regions_from_results(items, CONFIG, SIZE)
+        assert {region.label for region in found.regions} == {"Tree", "Face"}
+        assert {(region.region_id, region.control, region.shape) for region in found.regions} == {
+            ("r1", "brush", Shape.BRUSH)
+        }
+        assert found.prompt_labels == frozenset()
+
+
+def test_a_brush_stroke_that_only_has_another_controls_label_is_still_a_region() -> None:
+    relabelled = twin_of(brush(SPOT, "Tree"), "keypointlabels", "kp", "Face")
+
+    (region,) = regions_from_results([relabelled], CONFIG, SIZE).regions
+
+    assert (region.label, region.shape) == ("Face", Shape.BRUSH)
+    np.testing.assert_array_equal(region.mask, SPOT)
+
+
+def test_a_rectangle_that_may_have_been_drawn_as_a_region_is_one() -> None:
+    smart = rectangle()
+    both = [smart, twin_of(smart, "rectanglelabels", "area", "Plate")]
+    relabelled = twin_of(smart, "brushlabels", "brush", "Face")
+
+    assert {region.label for region in regions_from_results(both, CONFIG, SIZE).regions} == {"Face", "Plate"}
+    assert {region.label for region in regions_from_results([relabelled], CONFIG, SIZE).regions} == {"Face"}
+
+
+def test_labels_of_several_controls_are_carried_over_together() -> None:
+    stroke = brush(SPOT, "Tree")
+    items = [stroke, twin_of(stroke, "bitmasklabels", "bits", "Sky")]
+
+    again = [ResultItem.parse(carried) for carried in kept_items(items, {"r1"})]
+
+    assert [(one.id, one.from_name) for one in again] == [("r1", "brush"), ("r1", "bits")]
+    assert {region.label for region in regions_from_results(again, CONFIG, SIZE).regions} == {"Tree", "Sky"}
+
+
+def test_texts_and_choices_about_one_region_are_never_carried_over() -> None:
+    stroke = brush(SPOT, "Tree")
+    note = stroke.model_copy(update={"type": "textarea", "value": stroke.value | {"text": ["AB 123"]}})
+
+    assert [carried["type"] for carried in kept_items([stroke, note], {"r1"})] == ["brushlabels"]
 
 
 @pytest.mark.parametrize("width", [0, -20, 1e9, 19, 21, 20.5, float("nan"), float("inf"), ...])
@@ -421,7 +507,7 @@ def test_a_kept_region_is_carried_over_as_it_was_without_anything_else() -> None
 
 
 def test_only_the_region_that_was_kept_is_carried_over_where_two_have_one_id() -> None:
-    face, tree = brush(SPOT, "Face"), brush(SPOT, "Tree")
+    face, tree = brush(SPOT, "Face"), brush(OTHER_SPOT, "Tree")
 
     (carried,) = kept_items([face, tree], {"r1#1"})
 
