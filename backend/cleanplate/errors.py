@@ -200,6 +200,15 @@ class MediaUnavailableError(MediaError):
     reason = "media_unavailable"
     transient = True
 
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self._retry_after_s = retry_after_s
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """What its `Retry-After` header said, in seconds."""
+        return self._retry_after_s
+
 
 # Storage
 

@@ -20,6 +20,7 @@ from cleanplate.errors import (
     UrlNotAllowedError,
 )
 from cleanplate.label_studio.addresses import Resolve, connection
+from cleanplate.label_studio.client import retry_after_s
 
 MOVED: Final = frozenset(
     {
@@ -176,7 +177,8 @@ def _answer(response: HTTPResponse, max_bytes: int, deadline: Deadline) -> bytes
     if status in GONE:
         raise MediaMissingError(f"the image's server has no such file (it answered {status})")
     if status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise MediaUnavailableError(f"the image's server answered {status}")
+        wait_s = retry_after_s(response.getheader("Retry-After"))
+        raise MediaUnavailableError(f"the image's server answered {status}", retry_after_s=wait_s)
     if status != HTTPStatus.OK:
         raise MediaError(f"the image's server answered {status}")
     content = read_all(response, declared=response.getheader("Content-Length"), max_bytes=max_bytes, deadline=deadline)

@@ -142,6 +142,13 @@ def test_each_status_is_its_own_kind_of_error(status, error) -> None:
     assert type(caught.value) is error
 
 
+def test_a_busy_server_says_when_to_come_again() -> None:
+    said = b"HTTP/1.1 503 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"
+    with peer(saying(said)) as port, pytest.raises(MediaUnavailableError) as caught:
+        get(port)
+    assert caught.value.retry_after_s == 7
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_given_back_and_not_followed(status) -> None:
     answer = f"HTTP/1.1 {status} X\r\nLocation: http://127.0.0.1:9/x\r\nContent-Length: 0\r\n\r\n".encode()
