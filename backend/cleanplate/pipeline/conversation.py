@@ -11,8 +11,8 @@ request means depends on those before it:
 * Negative clicks alone refine the mask they lie in, or else the nearest: nothing else could be meant.
 * Other positive clicks begin a new object, unless they lie in a recent mask or touch it. Where that guess is wrong
   two regions of a label cover what one should, which is the same to all that is done with them.
-* The annotator's draft comes along, some seconds old. Where it holds the prompt that is being asked about, it tells
-  which of the earlier regions are still there; what the annotator dropped does not steer what comes next.
+* The annotator's draft comes along, as it was saved some seconds ago. If that was after an object was asked about, and
+  the draft holds nothing of it, it was rejected or deleted, and does not steer what comes next.
 * Two annotators cannot be told apart. What a click lies in decides, so each goes on with the object they point at.
 """
 
@@ -20,7 +20,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -55,6 +55,10 @@ MAX_SETTLED_CLICKS: Final = 64
 _SAVED_LOGITS_SIDE_PX: Final = 512
 _SAVED_LOGITS_SCALE: Final = 16.0
 _REGION_ID_LENGTH: Final = 10
+
+
+Drafts: TypeAlias = frozenset[tuple[int | None, tuple[str, ...]]]
+"""The ids of drafts, and of what each holds. It changes when one is saved with something else in it."""
 
 
 class Click(NamedTuple):
@@ -98,6 +102,7 @@ class Question:
         size: the image's.
         asked_at: on the clock that all questions of the conversation share, in seconds.
         saved_ids: the regions and prompts that Label Studio has saved, in the annotator's drafts or for everyone.
+        drafts: what the annotator's drafts hold, by their ids.
     """
 
     clicks: tuple[Click, ...]
@@ -105,6 +110,7 @@ class Question:
     size: Size
     asked_at: float
     saved_ids: frozenset[str] = frozenset()
+    drafts: Drafts = frozenset()
 
     @property
     def is_saved(self) -> bool:
@@ -206,6 +212,7 @@ class Target:
         base: the logits of a mask that was there before all its clicks.
         answer: to what was asked last, while that still counts.
         asked_at: when that was.
+        drafts: what the drafts held then.
         batch: which request with boxes last showed it, counted from 1; 0 if none.
     """
 
@@ -216,6 +223,7 @@ class Target:
     box: DrawnBox | None = None
     base: PackedLogits | None = None
     answer: Answer | None = None
+    drafts: Drafts = frozenset()
     batch: int = 0
 
     @property
@@ -269,11 +277,11 @@ class Target:
         """Whether the point lies in its box, or hardly outside."""
         return self.box is not None and _grown(self.box.box).contains(point)
 
-    def clicked(self, clicks: tuple[Click, ...], *, asked_at: float) -> "Target":
-        """The target after a request with these clicks of it, and no others, on the screen."""
+    def clicked(self, clicks: tuple[Click, ...], question: Question) -> "Target":
+        """The target after a question with these clicks of it, and no others, on the screen."""
         ids = {click.prompt_id for click in clicks}
         settled = tuple(click for click in self.settled if click.prompt_id not in ids)
-        target = replace(self, live=clicks, settled=settled, asked_at=asked_at)
+        target = replace(self, live=clicks, settled=settled, asked_at=question.asked_at, drafts=question.drafts)
         if ids & {click.prompt_id for click in self.live}:
             return target
         target = replace(target, settled=settled + self.live)
@@ -285,9 +293,9 @@ class Target:
             return replace(target, answer=None)
         return target
 
-    def boxed(self, drawn: DrawnBox, *, asked_at: float, batch: int) -> "Target":
-        """The target after a request with this box for it. A box of another shape begins anew with the clicks in it."""
-        target = replace(self, box=drawn, asked_at=asked_at, batch=batch)
+    def boxed(self, drawn: DrawnBox, question: Question, *, batch: int) -> "Target":
+        """The target after a question with this box for it. Another box begins anew with the clicks that lie in it."""
+        target = replace(self, box=drawn, asked_at=question.asked_at, drafts=question.drafts, batch=batch)
         if self.box is not None and self.box.box == drawn.box:
             return target
         box = _grown(drawn.box)
@@ -390,7 +398,7 @@ def _follow_boxes(key: ConversationKey, memory: Memory, question: Question) -> t
         target = _target_of_box(memory, drawn, question, drawn_ids) or Target(
             region_id=key.region_id(drawn.prompt_id), asked_at=question.asked_at
         )
-        memory = memory.after(target.boxed(drawn, asked_at=question.asked_at, batch=batch))
+        memory = memory.after(target.boxed(drawn, question, batch=batch))
         shown.append(target.region_id)
     return replace(memory, batches=batch), shown
 
@@ -446,7 +454,7 @@ def _follow_clicks(
             clicks_of[home.region_id] = (*clicks_of.get(home.region_id, ()), click)
     targets = {home.region_id: home for home in homes if home is not None}
     for region_id, clicks in clicks_of.items():
-        memory = memory.after(targets[region_id].clicked(clicks, asked_at=question.asked_at))
+        memory = memory.after(targets[region_id].clicked(clicks, question))
     return memory, [*clicks_of, *_shown_beside(memory, targets.values(), question)]
 
 
@@ -579,7 +587,8 @@ def _is_dropped(target: Target, question: Question, *, unless_saved_within_s: fl
         traces.add(target.box.prompt_id)
     if traces & question.saved_ids:
         return False
-    return question.is_saved or question.asked_at - target.asked_at > unless_saved_within_s
+    was_saved_since = question.is_saved or question.drafts != target.drafts
+    return was_saved_since or question.asked_at - target.asked_at > unless_saved_within_s
 
 
 def _grown(box: Box) -> Box:

@@ -198,6 +198,7 @@ class Predictor:
             size=embedding.size,
             asked_at=self._clock(),
             saved_ids=frozenset(item.id for item in click.saved_items()),
+            drafts=frozenset((draft.id, tuple(item.id for item in draft.result)) for draft in click.task.drafts),
         )
         plan = follow(key, turn.memory, question, lambda: self._saved_regions(click, key, embedding.size))
         if not plan.region_ids:
@@ -225,7 +226,7 @@ class Predictor:
                 self._count(Event.REGION_UNREADABLE)
                 _log.info("a saved region cannot be read", task=click.task.id, reason=error.reason)
                 continue
-            regions.update({region.region_id: region for region in found if region.label == key.label})
+            regions.update({region.region_id: region for region in found})
         return tuple(regions.values())
 
     # Images
@@ -311,7 +312,7 @@ def _without_twins(items: tuple[ResultItem, ...]) -> tuple[ResultItem, ...]:
     and a rectangle as a click on its corner.
     """
     times = Counter(item.id for item in items)
-    return tuple(item for item in items if times[item.id] == 1 or not item.id or _is_original(item))
+    return tuple(item for item in items if times[item.id] == 1 or _is_original(item))
 
 
 def _is_original(item: ResultItem) -> bool:

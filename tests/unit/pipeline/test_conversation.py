@@ -77,12 +77,12 @@ class Talk:
         *prompts: Click | DrawnBox,
         after_s: float = 1.0,
         saved: Iterable[Region] = (),
-        drafted: Iterable[str] = (),
+        drafted: Iterable[str] | None = None,
         size: Size = SIZE,
     ) -> tuple[str, ...]:
         """Send one request; the regions that are shown for it.
 
-        *saved* are regions that Label Studio has saved, *drafted* the ids of prompts it has.
+        *saved* are regions that others have saved, *drafted* the ids of all that is in the annotator's draft.
         """
         self.now += after_s
         self.prompts = []
@@ -92,7 +92,8 @@ class Talk:
             boxes=tuple(prompt for prompt in prompts if isinstance(prompt, DrawnBox)),
             size=size,
             asked_at=self.now,
-            saved_ids=frozenset([*(region.region_id for region in regions), *drafted]),
+            saved_ids=frozenset([*(region.region_id for region in regions), *(drafted or ())]),
+            drafts=frozenset() if drafted is None else frozenset({(1, tuple(drafted))}),
         )
         plan = follow(KEY, self.memory, question, lambda: regions)
         memory = plan.memory
@@ -220,10 +221,13 @@ def test_a_lone_negative_click_beside_all_masks_refines_the_nearest() -> None:
 
 def test_a_lone_negative_click_refines_the_last_of_two_masks_it_lies_in() -> None:
     talk = Talk()
-    talk.ask(box("a", at=(40, 40), side=60))
-    (inner,) = talk.ask(box("b", at=(50, 50)))
+    (first,) = talk.ask(plus("a", 50, 50))
+    (last,) = talk.ask(plus("b", 150, 50))
+    talk.ask(plus("b", 150, 50), plus("c", 55, 50))
+    assert talk.mask(first)[50, 52]
+    assert talk.mask(last)[50, 52]
 
-    assert talk.ask(minus("c", 60, 60)) == (inner,)
+    assert talk.ask(minus("n", 52, 50)) == (last,)
 
 
 def test_a_lone_negative_click_after_a_restart_refines_the_saved_region_it_lies_in() -> None:
@@ -403,14 +407,32 @@ def test_a_mask_that_would_have_been_saved_if_it_had_been_kept_does_not_draw_cli
 
 
 def test_what_a_draft_that_holds_the_click_lacks_was_rejected_or_deleted() -> None:
-    # The draft may be older than the last answer; one that holds the click itself is not.
-    kept, late, rejected = Talk(), Talk(), Talk()
-    for talk in (kept, late, rejected):
-        (first,) = talk.ask(plus("a", 50, 50))
+    kept, rejected = Talk(), Talk()
+    for talk in (kept, rejected):
+        (first,) = talk.ask(plus("a", 50, 50), drafted=["b"])
 
-    assert kept.ask(plus("b", 50, 55), saved=[saved(first, at=(50, 50))], drafted=["b"]) == (first,)
-    assert late.ask(plus("b", 50, 55), saved=[saved("other", at=(150, 100))]) == (first,)
+    assert kept.ask(plus("b", 50, 55), drafted=[first, "b"]) == (first,)
     assert rejected.ask(plus("b", 50, 55), drafted=["b"]) != (first,)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_dropped"),
+    [
+        (None, [], True),
+        (["x"], ["x", "y"], True),
+        (["x"], ["x"], False),
+        (["x"], ["x", "a"], False),
+        (None, None, False),
+    ],
+    ids=["an empty draft came", "it changed", "it is as old as before", "it holds the earlier click", "there is none"],
+)
+def test_what_a_draft_that_was_saved_since_lacks_was_rejected_or_deleted(before, after, is_dropped) -> None:
+    talk = Talk()
+    (first,) = talk.ask(plus("a", 50, 50), drafted=before)
+
+    (second,) = talk.ask(plus("b", 50, 55), drafted=after)
+
+    assert (second != first) is is_dropped
 
 
 def test_a_negative_click_does_not_bring_back_a_region_that_was_deleted() -> None:
@@ -427,6 +449,13 @@ def test_a_click_or_a_box_does_not_join_an_object_that_was_rejected() -> None:
 
     assert boxed.ask(plus("p", 50, 50), drafted=["p"]) != (first,)
     assert clicked.ask(box("a", at=(40, 40)), drafted=["a"]) != (second,)
+
+
+def test_a_box_joins_an_object_whose_clicks_are_still_on_the_screen() -> None:
+    talk = Talk()
+    (clicked,) = talk.ask(plus("p", 50, 50))
+
+    assert talk.ask(box("a", at=(40, 40)), drafted=["p", "a"]) == (clicked,)
 
 
 def test_an_object_whose_prompts_are_still_on_the_screen_was_not_rejected() -> None:
@@ -759,7 +788,7 @@ def test_its_size_is_about_what_its_masks_and_logits_need() -> None:
 def test_a_target_that_nobody_could_segment_says_so() -> None:
     talk = Talk()
     talk.ask(plus("a", 50, 50))
-    target = talk.memory.targets[0].clicked((), asked_at=0.0)
+    target = talk.memory.targets[0].clicked((), Question((), (), SIZE, 0.0))
 
     assert target.prompt.points == (Point(50, 50),)
     with pytest.raises(PromptError):

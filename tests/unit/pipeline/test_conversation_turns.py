@@ -170,6 +170,8 @@ def test_the_conversations_not_used_for_longest_are_forgotten_when_they_are_too_
     conversations = Conversations(max_bytes=2 * 1601)
     for task_id in (1, 2):
         say(conversations, key(task_id), memory_of())
+    say(conversations, key(1), memory_of("b"))
+    say(conversations, key(2), memory_of("b"))
     assert conversations.stats == (2, 2 * 1601)
 
     say(conversations, key(3), memory_of())
