@@ -114,9 +114,9 @@ class Question:
 
     @property
     def is_saved(self) -> bool:
-        """Whether a draft holds one of its prompts: then that draft holds all that is on the screen."""
-        prompt_ids = [click.prompt_id for click in self.clicks] + [drawn.prompt_id for drawn in self.boxes]
-        return not self.saved_ids.isdisjoint(prompt_ids)
+        """Whether Label Studio has saved all its prompts: then a draft holds all that is on the screen."""
+        prompt_ids = {click.prompt_id for click in self.clicks} | {drawn.prompt_id for drawn in self.boxes}
+        return prompt_ids <= self.saved_ids
 
 
 class PackedMask:

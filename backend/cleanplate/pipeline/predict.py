@@ -275,7 +275,7 @@ class Predictor:
             self._count(Event.WARMED)
 
     def _prompts(self, items: tuple[ResultItem, ...], click: _Click) -> tuple[PromptItem, ...]:
-        items = _without_twins(items)
+        items = _without_leftovers(_without_twins(items))
         prompts = prompt_items(items, click.config)
         if len(prompts) > MAX_PROMPTS:
             raise PromptError(f"{len(prompts)} prompts in one request are more than the limit of {MAX_PROMPTS}")
@@ -318,6 +318,17 @@ def _without_twins(items: tuple[ResultItem, ...]) -> tuple[ResultItem, ...]:
 def _is_original(item: ResultItem) -> bool:
     drawn_as = "rectangle" if "height" in item.value else "keypoint"
     return item.type.removesuffix("labels") == drawn_as
+
+
+def _without_leftovers(items: tuple[ResultItem, ...]) -> tuple[ResultItem, ...]:
+    """Without keypoints that are no prompts any more, or never were.
+
+    After a page was loaded again, the clicks of its draft are ordinary regions. Label Studio's frontend sends them
+    with every click of their label, but says no longer whether they were positive, as it does for what was clicked.
+    """
+    if all(item.is_positive is None for item in items):
+        return items
+    return tuple(item for item in items if item.is_positive is not None or not item.type.startswith("keypoint"))
 
 
 def _by_object_and_label(prompts: tuple[PromptItem, ...]) -> dict[tuple[str, str], list[PromptItem]]:

@@ -435,6 +435,13 @@ def test_what_a_draft_that_was_saved_since_lacks_was_rejected_or_deleted(before,
     assert (second != first) is is_dropped
 
 
+def test_a_draft_that_holds_only_the_earlier_of_two_clicks_says_nothing() -> None:
+    talk = Talk()
+    (first,) = talk.ask(box("a", at=(40, 40)), drafted=["old"])
+
+    assert talk.ask(plus("old", 50, 50), minus("n", 45, 45), drafted=["old"]) == (first,)
+
+
 def test_a_negative_click_does_not_bring_back_a_region_that_was_deleted() -> None:
     talk = Talk()
     talk.ask(plus("a", 50, 50))

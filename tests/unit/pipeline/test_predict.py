@@ -497,6 +497,27 @@ def test_a_prompt_that_comes_once_more_for_another_selected_label_is_taken_as_wh
     assert service.predictor.counts[Event.PROMPT_IGNORED] == 0
 
 
+def test_a_click_left_over_from_a_draft_that_was_loaded_again_does_not_count(service) -> None:
+    leftover = click("old", 150, 100)
+    del leftover["is_positive"]
+
+    (mask,) = service.masks(leftover, click("new", 50, 60)).values()
+
+    assert mask[60, 50]
+    assert not mask[100, 150]
+
+
+def test_hand_made_clicks_that_do_not_say_whether_they_are_positive_are(service) -> None:
+    clicks = [click("a", 50, 60), click("b", 150, 100)]
+    for each in clicks:
+        del each["is_positive"]
+
+    (mask,) = service.masks(*clicks).values()
+
+    assert mask[60, 50]
+    assert mask[100, 150]
+
+
 def test_an_image_replaced_under_the_same_task_begins_new_conversations(service) -> None:
     service.ask(click("a", 50, 60))
 
