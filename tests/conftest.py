@@ -19,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cleanplate")
     group.addoption("--forbid-skips", action="store_true", help="a skipped test is a failed one")
     group.addoption("--label-studio-python", type=Path, default=LABEL_STUDIO_PYTHON, help="the Python of Label Studio")
+    group.addoption(
+        "--screenshots", type=Path, help="let the browser's tests take the documentation's pictures into it"
+    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

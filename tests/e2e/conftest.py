@@ -22,7 +22,7 @@ CHECKOUT: Final = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
 from labelling import LabellingPage  # noqa: E402  (found through the line above)
-from studio import Studio  # noqa: E402
+from studio import SWEEP_INTERVAL_S, Studio  # noqa: E402
 
 CHROMIUM_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_OPTIONS: Final = (
@@ -40,12 +40,20 @@ CHROMIUM_OPTIONS: Final = (
 WINDOW: Final = {"width": 1440, "height": 900}
 START_TIMEOUT_S: Final = 420
 STOP_TIMEOUT_S: Final = 30
-# Longer than the 15 s in which a copy must appear: what does is the webhook's work and not the sweep's.
-SWEEP_INTERVAL_S: Final = 20
+LOG_LINES: Final = 30
+TITLE_CHARACTERS: Final = 50
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", type=Path, help="take pictures for the documentation into this folder")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    """Show with a failed test what the backend and the worker logged last."""
+    report = yield
+    product = getattr(item, "funcargs", {}).get("product")
+    if report.failed and product is not None:
+        for name in ("backend", "worker"):
+            lines = (product.data_dir / "logs" / f"{name}.log").read_text(errors="replace").splitlines()
+            report.sections.append((f"the last lines of {name}.log", "\n".join(lines[-LOG_LINES:])))
+    return report
 
 
 @dataclass(frozen=True)
@@ -140,11 +148,11 @@ def studio(product: Product) -> Studio:
 
 
 @pytest.fixture
-def connected_project(product: Product) -> Callable[[str], int]:
+def connected_project(product: Product, request: pytest.FixtureRequest) -> Callable[[str], int]:
     """Makes a project with this labelling config and connects it; its number."""
 
     def make(label_config: str) -> int:
-        project = product.studio.create_project(f"Test {time.time():.0f}", label_config)
+        project = product.studio.create_project(request.node.name[:TITLE_CHARACTERS], label_config)
         product.connect(project)
         return project
 

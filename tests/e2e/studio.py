@@ -12,6 +12,10 @@ from PIL import Image, ImageOps
 TIMEOUT_S = 30
 POLL_S = 0.25
 COPY_KEY = "cleanplate"
+# In which a copy must have come.
+WITHIN_S = 15
+# Longer than that: what comes in time is the webhook's work and not the sweep's.
+SWEEP_INTERVAL_S = 20
 
 Seen = TypeVar("Seen")
 

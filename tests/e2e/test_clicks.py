@@ -11,14 +11,13 @@ import pytest
 from labelling import KEYPOINT, RECTANGLE, LabellingPage
 from pictures import jpeg_from_a_turned_telephone, png, wall_with_disc
 from PIL import Image
-from studio import wait_for
+from studio import WITHIN_S, wait_for
 
 pytestmark = pytest.mark.e2e
 
 CHECKOUT = Path(__file__).parents[2]
 PRIVACY = (CHECKOUT / "label_config" / "privacy.xml").read_text(encoding="utf-8")
 PARKED_CARS = CHECKOUT / "samples" / "3-parked-cars.png"
-WITHIN_S = 15
 # Places in the sample image, in percent: two licence plates and the paint between and around them.
 GREEN_CARS_PLATE = (50.4, 74.1)
 GREEN_CARS_PAINT = (58.0, 70.0)

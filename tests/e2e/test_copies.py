@@ -6,13 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pictures import png, wall_with_disc
-from studio import COPY_KEY, rectangle, wait_for
-
-from conftest import SWEEP_INTERVAL_S
+from studio import COPY_KEY, SWEEP_INTERVAL_S, WITHIN_S, rectangle, wait_for
 
 pytestmark = pytest.mark.e2e
 
-WITHIN_S = 15
 SIZE = (160, 120)
 DISC = (58, 38, 102, 82)
 ELSEWHERE = (10, 10, 30, 30)
