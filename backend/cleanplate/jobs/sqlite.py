@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from cleanplate.database import Database
 from cleanplate.errors import JobError, LeaseLostError, SupersededError
-from cleanplate.jobs.database import Database
 from cleanplate.jobs.job import Job, JobState, Lease, NewJob, Subject
 from cleanplate.jobs.queue import Hint
 

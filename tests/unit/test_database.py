@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cleanplate import database as module
+from cleanplate.database import Database
 from cleanplate.errors import StorageError, StorageUnavailableError
-from cleanplate.jobs import database as module
-from cleanplate.jobs.database import Database
 
 FIRST = ("CREATE TABLE notes (words TEXT NOT NULL)",)
 SECOND = ("ALTER TABLE notes ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody'",)

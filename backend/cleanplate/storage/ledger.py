@@ -1,0 +1,173 @@
+"""The private list of copies: which there are, what each was made from, and the proof that goes with it."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from cleanplate.database import Database
+
+_PART: Final = "ledger"
+
+_MIGRATIONS: Final = (
+    (
+        """
+        CREATE TABLE copies (
+            copy_id TEXT NOT NULL PRIMARY KEY,
+            label_studio_url TEXT NOT NULL,
+            project_id INTEGER NOT NULL,
+            task_id INTEGER NOT NULL,
+            annotation_id INTEGER NOT NULL,
+            job_key TEXT NOT NULL,
+            copy_task_id INTEGER NOT NULL,
+            file_name TEXT NOT NULL,
+            address TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            certificate TEXT NOT NULL,
+            state TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX copies_by_task ON copies (project_id, task_id)",
+        """
+        CREATE TABLE certificates (
+            number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+            copy_id TEXT NOT NULL,
+            job_key TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            certificate TEXT NOT NULL,
+            noted_at TEXT NOT NULL,
+            UNIQUE (copy_id, job_key, sha256)
+        ) STRICT
+        """,
+    ),
+)
+
+_PUT: Final = """
+    INSERT INTO copies VALUES (
+        :copy_id, :label_studio_url, :project_id, :task_id, :annotation_id, :job_key, :copy_task_id, :file_name,
+        :address, :sha256, :size_bytes, :certificate, :state, :now, :now
+    )
+    ON CONFLICT (copy_id) DO UPDATE SET
+        job_key = excluded.job_key, copy_task_id = excluded.copy_task_id, file_name = excluded.file_name,
+        address = excluded.address, sha256 = excluded.sha256, size_bytes = excluded.size_bytes,
+        certificate = excluded.certificate, state = excluded.state, updated_at = excluded.updated_at
+"""
+
+_NOTE_CERTIFICATE: Final = """
+    INSERT OR IGNORE INTO certificates (copy_id, job_key, sha256, certificate, noted_at)
+    VALUES (:copy_id, :job_key, :sha256, :certificate, :now)
+"""
+
+
+class CopyState(StrEnum):
+    """Whether a copy is there to be used."""
+
+    PUBLISHED = "published"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class CopyRecord:
+    """One copy.
+
+    Attributes:
+        copy_id: what its task carries as `cleanplate`.
+        project_id: with *task_id* and *annotation_id*: what it was made from.
+        job_key: the job that made it as it is now.
+        copy_task_id: the task it is.
+        file_name: what its file is called.
+        address: what its task says where the file is.
+        sha256: of the file.
+        certificate: as JSON values.
+    """
+
+    copy_id: str
+    label_studio_url: str
+    project_id: int
+    task_id: int
+    annotation_id: int
+    job_key: str
+    copy_task_id: int
+    file_name: str
+    address: str
+    sha256: str
+    size_bytes: int
+    certificate: Mapping[str, Any] = field(default_factory=dict)
+    state: CopyState = CopyState.PUBLISHED
+
+
+@dataclass(frozen=True)
+class NotedCertificate:
+    """A certificate as it was noted, also if its copy has changed since."""
+
+    job_key: str
+    sha256: str
+    certificate: Mapping[str, Any]
+    noted_at: datetime
+
+
+class Ledger:
+    """Keeps the records of copies. Safe from many threads and processes.
+
+    Every method raises StorageUnavailableError if the ledger can be neither read nor written now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, _PART, _MIGRATIONS)
+
+    def get(self, copy_id: str) -> CopyRecord | None:
+        """The record of a copy; None if there is none."""
+        with self._database.reading() as db:
+            row = db.execute("SELECT * FROM copies WHERE copy_id = ?", (copy_id,)).fetchone()
+        return None if row is None else _record(row)
+
+    def put(self, record: CopyRecord) -> None:
+        """Keep a record in place of the one before. Its certificate is kept for good."""
+        values = {name: getattr(record, name) for name in CopyRecord.__dataclass_fields__}
+        values["certificate"] = json.dumps(dict(record.certificate), ensure_ascii=False, sort_keys=True)
+        values["state"] = record.state.value
+        values["now"] = datetime.now(UTC).isoformat()
+        with self._database.writing() as db:
+            db.execute(_PUT, values)
+            db.execute(_NOTE_CERTIFICATE, values)
+
+    def records(self, *, project_id: int | None = None, limit: int = 1000) -> list[CopyRecord]:
+        """Copies, the last changed first."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT * FROM copies WHERE ?1 IS NULL OR project_id = ?1 ORDER BY updated_at DESC, copy_id LIMIT ?2",
+                (project_id, limit),
+            ).fetchall()
+        return [_record(row) for row in rows]
+
+    def certificates(self, copy_id: str) -> list[NotedCertificate]:
+        """All certificates a copy ever had, the oldest first."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT * FROM certificates WHERE copy_id = ? ORDER BY number", (copy_id,)).fetchall()
+        return [
+            NotedCertificate(
+                job_key=row["job_key"],
+                sha256=row["sha256"],
+                certificate=json.loads(row["certificate"]),
+                noted_at=datetime.fromisoformat(row["noted_at"]),
+            )
+            for row in rows
+        ]
+
+    def close(self) -> None:
+        """Let go of the file; using the ledger again opens it again."""
+        self._database.close()
+
+
+def _record(row: sqlite3.Row) -> CopyRecord:
+    values = {name: row[name] for name in CopyRecord.__dataclass_fields__}
+    values["certificate"] = json.loads(row["certificate"])
+    values["state"] = CopyState(row["state"])
+    return CopyRecord(**values)
