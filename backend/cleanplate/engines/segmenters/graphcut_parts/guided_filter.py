@@ -40,11 +40,13 @@ def guided(image: RgbImage, soft: Numbers) -> LocalLine:
     guide = _unit(image)
     guide_mean, soft_mean = _blurred(guide), _blurred(soft)
     covariance = _blurred(guide * soft[..., np.newaxis]) - guide_mean * soft_mean[..., np.newaxis]
-    products = guide[..., :, np.newaxis] * guide[..., np.newaxis, :]
-    rows = [_blurred(products[..., row, :]) for row in range(3)]
-    variance = np.stack(rows, axis=-2) - guide_mean[..., :, np.newaxis] * guide_mean[..., np.newaxis, :]
-    variance += REGULARIZATION * np.eye(3, dtype=np.float32)
-    slopes = np.linalg.solve(variance, covariance[..., np.newaxis])[..., 0].astype(np.float32)
+    red, green, blue = (_blurred(guide * guide[..., [row]]) - guide_mean * guide_mean[..., [row]] for row in range(3))
+    for row, variances in enumerate((red, green, blue)):
+        variances[..., row] += REGULARIZATION
+    # Cramer's rule: much faster than np.linalg.solve for many small systems.
+    crosses = np.cross(green, blue), np.cross(blue, red), np.cross(red, green)
+    determinant = np.einsum("hwc,hwc->hw", red, crosses[0])
+    slopes = sum(cross * covariance[..., [row]] for row, cross in enumerate(crosses)) / determinant[..., np.newaxis]
     offsets = soft_mean - np.einsum("hwc,hwc->hw", slopes, guide_mean)
     return LocalLine(_blurred(slopes), _blurred(offsets))
 

@@ -62,11 +62,12 @@ class BoostedTrees:
 
     Attributes:
         start: (), the answer before any tree.
-        features: (t, n), which measure a node asks about; -1 where a node is a leaf.
+        features: (t, n), which measure a node asks about.
         thresholds: (t, n), go left if the measure is at most this.
-        lefts: (t, n), the next node.
+        lefts: (t, n), the next node; a leaf leads to itself.
         rights: (t, n), the next node otherwise.
         values: (t, n), what a leaf adds.
+        depth: (), the longest way to a leaf.
     """
 
     start: Numbers
@@ -75,17 +76,21 @@ class BoostedTrees:
     lefts: Indices
     rights: Indices
     values: Numbers
+    depth: int
 
     def __call__(self, proposals: Proposals) -> Numbers:
         """(k,), the answer for each proposal."""
         measures = proposals.measures
-        rows, trees = np.arange(len(measures))[:, np.newaxis], np.arange(len(self.features))
-        nodes = np.zeros((len(measures), len(trees)), dtype=np.int64)
-        while ((asked := self.features[trees, nodes]) >= 0).any():
-            is_left = measures[rows, asked] <= self.thresholds[trees, nodes]
-            following = np.where(is_left, self.lefts[trees, nodes], self.rights[trees, nodes])
-            nodes = np.where(asked >= 0, following, nodes)
-        return np.asarray(self.start + self.values[trees, nodes].sum(axis=1), dtype=np.float32)
+        count, width = self.features.shape
+        roots = np.arange(count) * width
+        features, thresholds = self.features.ravel(), self.thresholds.ravel()
+        ways = np.stack([self.rights.ravel(), self.lefts.ravel()], axis=1).ravel()
+        rows = np.arange(len(measures))[:, np.newaxis] * measures.shape[1]
+        nodes = np.tile(roots, (len(measures), 1))
+        for _ in range(self.depth):
+            is_left = measures.take(rows + features.take(nodes)) <= thresholds.take(nodes)
+            nodes = roots + ways.take(2 * nodes + is_left)
+        return np.asarray(self.start + self.values.take(nodes).sum(axis=1), dtype=np.float32)
 
 
 def numbers_bytes() -> bytes:
@@ -108,4 +113,5 @@ def _boosted_trees(arrays: np.lib.npyio.NpzFile, kind: str) -> BoostedTrees:
         lefts=arrays[f"{kind}_lefts"].astype(np.int64),
         rights=arrays[f"{kind}_rights"].astype(np.int64),
         values=arrays[f"{kind}_values"].astype(np.float32),
+        depth=int(arrays[f"{kind}_depth"]),
     )

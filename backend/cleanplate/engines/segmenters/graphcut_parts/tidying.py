@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from cleanplate.domain.geometry import Point
-from cleanplate.domain.image import Mask, size_of
+from cleanplate.domain.image import size_of
 from cleanplate.engines.segmenters.graphcut_parts.superpixels import Numbers
 
 SMALL_SHARE: Final = 0.02
@@ -14,28 +14,31 @@ SMALL_SHARE: Final = 0.02
 
 SMALL_PX: Final = 12
 
-
-def tidied(soft: Numbers, clicks: tuple[Point, ...]) -> Numbers:
-    """Turn specks and pinholes over, except where someone clicked on one."""
-    mask = soft > 1 / 2
-    limit = max(SMALL_SHARE * float(mask.sum()), SMALL_PX)
-    specks = _small_parts(mask, limit, tuple(click for click in clicks if click.positive), keep_largest=True)
-    holes = _small_parts(~mask, limit, tuple(click for click in clicks if not click.positive), keep_rim=True)
-    return np.where(specks | holes, 1 - soft, soft)
+_PARENT: Final = 3
+"""Where OpenCV keeps it in a row of its contour tree; only holes have one."""
 
 
-def _small_parts(
-    mask: Mask, limit: float, clicks: tuple[Point, ...], *, keep_largest: bool = False, keep_rim: bool = False
-) -> Mask:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    if count == 1:
-        return np.zeros_like(mask)
-    areas = stats[:, cv2.CC_STAT_AREA]
-    small = areas < limit
-    small[0] = False
-    small[[labels[y, x] for x, y in (click.pixel(size_of(mask)) for click in clicks)]] = False
-    if keep_largest:
-        small[1 + int(np.argmax(areas[1:]))] = False
-    if keep_rim:
-        small[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
-    return np.asarray(small[labels])
+def tidied(soft: Numbers, points: tuple[Point, ...]) -> Numbers:
+    """Turn specks and pinholes over, except where someone clicked on one.
+
+    Outlines are far fewer than pixels, so this follows those. What lies between the object and the image's border has
+    no outline of its own and stays.
+    """
+    mask = (soft > 1 / 2).astype(np.uint8)
+    outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return soft
+    areas = np.array([cv2.contourArea(outline) + len(outline) / 2 for outline in outlines])
+    is_hole = tree[0, :, _PARENT] >= 0
+    small = areas < max(SMALL_SHARE * float(mask.sum()), SMALL_PX)
+    small[int(np.argmax(np.where(is_hole, 0, areas)))] = False
+    tidy = mask.copy()
+    for index in sorted(np.flatnonzero(small).tolist(), key=is_hole.tolist().__getitem__):
+        wanted = [point for point in points if point.positive != is_hole[index]]
+        if not any(_holds(outlines[index], point.pixel(size_of(soft))) for point in wanted):
+            cv2.drawContours(tidy, outlines, index, int(is_hole[index]), thickness=cv2.FILLED)
+    return np.where(tidy == mask, soft, 1 - soft)
+
+
+def _holds(outline: cv2.typing.MatLike, pixel: tuple[int, int]) -> bool:
+    return cv2.pointPolygonTest(outline, pixel, measureDist=False) >= 0
