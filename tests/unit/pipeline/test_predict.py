@@ -573,6 +573,31 @@ def test_saved_regions_of_other_labels_and_unreadable_ones_are_passed_over(servi
     assert service.predictor.counts[Event.NOTHING_TO_REFINE] == 1
 
 
+@pytest.mark.parametrize(
+    "rle",
+    [[], [0], [-1], [0.5] * 9, [300] * 9, ["0"] * 9, {"0": 0}, None, [255] * 12, [0, 1, 212, 192, 57, 27, 252, 0]],
+    ids=["empty", "short", "negative", "fractions", "too large", "texts", "object", "null", "4e9 samples", "cut"],
+)
+def test_a_saved_region_with_a_hostile_rle_is_passed_over(service, rle) -> None:
+    region = brush("r", drawn(rows=slice(40, 80), columns=slice(30, 90)))
+    region["value"]["rle"] = rle
+
+    prediction = service.ask(click("n", 50, 60, positive=False), drafts=[{"id": 3, "result": [region]}])
+
+    assert prediction["result"] == []
+    assert service.predictor.counts[Event.REGION_UNREADABLE] == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "error"),
+    [(None, PromptError), (0, PromptError), (-1, PromptError), (10**9, PromptError), (0.5, PromptError)]
+    + [(WIDTH + 1, SizeMismatchError)],
+)
+def test_a_prompt_with_a_hostile_size_is_refused(service, width, error) -> None:
+    with pytest.raises(error):
+        service.ask(click("a", 50, 60) | {"original_width": width})
+
+
 # Many requests at once
 
 
