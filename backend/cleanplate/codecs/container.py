@@ -166,7 +166,7 @@ def _forbidden_png(parts: Sequence[Part]) -> Iterator[str]:
         if part.kind not in allowed:
             kind = part.kind.removeprefix(png.DAMAGED)
             yield _PNG_CHUNK_NAMES.get(kind) or _leftover(part) or f"{kind} chunk"
-    if png.has_hidden_samples(parts):
+    if png.surplus_bytes(parts) > 0:
         yield "bytes behind the samples"
 
 

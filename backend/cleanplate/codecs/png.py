@@ -143,22 +143,28 @@ def require_decodable(parts: Sequence[Part], head: Header) -> None:
         raise DamagedImageError("the PNG has no palette")
 
 
-def has_hidden_samples(parts: Sequence[Part]) -> bool:
-    """Whether the compressed samples go on after the last pixel, or bytes follow their end."""
-    left = header(parts).inflated_bytes
+def surplus_bytes(parts: Sequence[Part]) -> int:
+    """By how many bytes the samples are more than the pixels need: some if anything is hidden behind them.
+
+    A negative number says how many are missing. The exact number of a surplus is not found out.
+
+    Raises:
+        DamagedImageError: They are not properly compressed.
+    """
+    surplus = -header(parts).inflated_bytes
     inflater = zlib.decompressobj()
     compressed = memoryview(b"".join(part.content for part in parts if part.kind == "IDAT"))
     try:
         for start in range(0, len(compressed), _INFLATE_STEP):
             pending = bytes(compressed[start : start + _INFLATE_STEP])
             if inflater.eof:
-                return True
-            while pending and left >= 0:
-                left -= len(inflater.decompress(pending, _INFLATE_STEP))
+                return surplus + len(pending)
+            while pending and surplus <= 0:
+                surplus += len(inflater.decompress(pending, _INFLATE_STEP))
                 pending = inflater.unconsumed_tail
     except zlib.error:
-        raise DamagedImageError("the PNG's compressed samples are broken") from None
-    return left < 0 or bool(inflater.unused_data)
+        raise DamagedImageError("the PNG's samples are not properly compressed") from None
+    return surplus + len(inflater.unused_data)
 
 
 def palette(parts: Sequence[Part]) -> bytes:
