@@ -13,7 +13,8 @@ request means depends on those before it:
   two regions of a label cover what one should, which is the same to all that is done with them.
 * The annotator's draft comes along, as it was saved some seconds ago. If that was after an object was asked about, and
   the draft holds nothing of it, it was rejected or deleted, and does not steer what comes next.
-* Two annotators cannot be told apart. What a click lies in decides, so each goes on with the object they point at.
+* Nothing says who asks. Two annotators are told apart by their prompts' ids and by their drafts, and where those say
+  nothing, what a click lies in decides: each goes on with the object they point at.
 """
 
 import base64
@@ -273,7 +274,7 @@ class Target:
         """Whether the point lies in its last mask."""
         return self.answer is not None and self.answer.mask.covers(point)
 
-    def boxes_in(self, point: Point) -> bool:
+    def has_in_box(self, point: Point) -> bool:
         """Whether the point lies in its box, or hardly outside."""
         return self.box is not None and _grown(self.box.box).contains(point)
 
@@ -469,7 +470,7 @@ def _home_of(memory: Memory, click: Click, question: Question) -> Target | None:
         if target.box is not None
         and _is_recent(target, question)
         and not _is_dropped(target, question)
-        and target.boxes_in(click.point)
+        and target.has_in_box(click.point)
     ]
     return min(around, key=lambda entry: entry[:2])[2] if around else None
 
@@ -493,7 +494,7 @@ def _shelter_of(
         return _attracting(memory, positive, question) or fresh
     points = [click.point for click in strays]
     if known:
-        return _nearest(known, points)
+        return _nearest(known, points) or known[0]
     there = [target for target in memory.latest_first if not _is_dropped(target, question)]
     return _covering(there, points) or _saved_target(saved(), points, there, question)
 

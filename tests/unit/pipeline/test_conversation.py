@@ -715,9 +715,11 @@ def test_clicks_and_boxes_in_one_hand_made_request_are_answered_together() -> No
     talk = Talk()
 
     shown = talk.ask(box("a", at=(40, 40)), minus("n", 45, 45), plus("p", 150, 100))
-
     assert len(shown) == 2
     assert [(prompt.box is not None, len(prompt.points)) for prompt in talk.prompts] == [(True, 1), (False, 1)]
+
+    talk.ask(box("b", at=(100, 20)), plus("q", 110, 30), minus("m", 140, 30))
+    assert [(prompt.box is not None, len(prompt.points)) for prompt in talk.prompts] == [(True, 2)]
 
 
 # Two annotators, other images, limits

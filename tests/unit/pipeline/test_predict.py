@@ -590,8 +590,7 @@ def test_a_saved_region_with_a_hostile_rle_is_passed_over(service, rle) -> None:
 
 @pytest.mark.parametrize(
     ("width", "error"),
-    [(None, PromptError), (0, PromptError), (-1, PromptError), (10**9, PromptError), (0.5, PromptError)]
-    + [(WIDTH + 1, SizeMismatchError)],
+    [*((width, PromptError) for width in (None, 0, -1, 10**9, 0.5)), (WIDTH + 1, SizeMismatchError)],
 )
 def test_a_prompt_with_a_hostile_size_is_refused(service, width, error) -> None:
     with pytest.raises(error):
