@@ -713,3 +713,35 @@ def test_there_is_one_leader_until_it_is_silent_for_too_long_or_gives_up(rig) ->
     assert not first.lead("first", for_s=10)
     second.lead("second", for_s=0)
     assert first.lead("first", for_s=10)
+
+
+def test_whether_anyone_leads_is_told_to_everyone(rig) -> None:
+    assert not rig.queue.has_leader()
+
+    rig.another().lead("first", for_s=10)
+
+    assert rig.queue.has_leader()
+    rig.wait(11)
+    assert not rig.queue.has_leader()
+
+
+def test_projects_that_were_swept_are_known(queue) -> None:
+    assert queue.swept_projects() == []
+
+    queue.note_full_sweep(7)
+    queue.set_watermark(3, datetime(2026, 11, 20, tzinfo=UTC))
+
+    assert queue.swept_projects() == [3, 7]
+
+
+def test_the_longest_wait_is_that_of_the_job_that_was_ready_first(rig) -> None:
+    assert rig.queue.oldest_ready_at() is None
+
+    rig.queue.put(job("a"))
+    first_at = rig.queue.oldest_ready_at()
+    rig.wait(5)
+    rig.queue.put(job("b", subject(31)))
+
+    assert rig.queue.oldest_ready_at() == first_at
+    claimed(rig.queue)
+    assert rig.queue.oldest_ready_at() == first_at + timedelta(seconds=5)

@@ -101,6 +101,10 @@ class Queue(Protocol):
         """How many jobs are in each state; states without jobs are 0."""
         ...
 
+    def oldest_ready_at(self) -> datetime | None:
+        """Since when the job that has waited longest could have been started; None if none waits."""
+        ...
+
     def hint(self, project_id: int, task_id: int | None) -> None:
         """Store durably that something may have changed; the same hint twice is one."""
         ...
@@ -131,4 +135,12 @@ class Queue(Protocol):
 
     def lead(self, owner: str, *, for_s: float) -> bool:
         """Take or keep the one leader's place for so long; False while another has it. 0 seconds gives it up."""
+        ...
+
+    def swept_projects(self) -> list[int]:
+        """The projects that were ever looked through, by id."""
+        ...
+
+    def has_leader(self) -> bool:
+        """Whether anyone has the leader's place now: a sweep, and so a worker, runs."""
         ...

@@ -296,6 +296,11 @@ class SqliteQueue:
             }
         return {state: found.get(state, 0) for state in JobState}
 
+    def oldest_ready_at(self) -> datetime | None:
+        with self._database.reading() as db:
+            oldest = db.execute("SELECT MIN(ready_at) FROM jobs WHERE state = 'ready'").fetchone()[0]
+        return None if oldest is None else _datetime(oldest)
+
     def hint(self, project_id: int, task_id: int | None) -> None:
         with self._database.writing() as db:
             task = _WHOLE_PROJECT if task_id is None else task_id
@@ -330,6 +335,15 @@ class SqliteQueue:
     def note_full_sweep(self, project_id: int) -> None:
         with self._database.writing() as db:
             db.execute(_FULL_SWEEP, {"project_id": project_id, "now": self._now(db)})
+
+    def swept_projects(self) -> list[int]:
+        with self._database.reading() as db:
+            return [row["project_id"] for row in db.execute("SELECT project_id FROM sweeps ORDER BY project_id")]
+
+    def has_leader(self) -> bool:
+        with self._database.reading() as db:
+            now = self._now(db)
+            return db.execute("SELECT 1 FROM leader WHERE until > ?", (now,)).fetchone() is not None
 
     def lead(self, owner: str, *, for_s: float) -> bool:
         with self._database.writing() as db:
