@@ -4,12 +4,14 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from cleanplate.codecs.container import Format
+from cleanplate.codecs.images import Container
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, Size, size_of
 from cleanplate.domain.mask import bounding_box, require_fit, rounded_out, union
@@ -19,6 +21,10 @@ from cleanplate.errors import NothingToRemoveError, PolicyError, UnacceptedPromp
 
 AVAILABLE: Final = frozenset({Action.REMOVE, Action.KEEP})
 """What this version can do."""
+
+_REACH_PX: Final = MappingProxyType({Format.JPEG: 1, Format.WEBP: 8})
+"""JPEG: chroma is stretched over the edge of its cell when it is read. WebP: the loop filter, which reaches three
+samples into the next cell, and chroma is stretched by two on top."""
 
 _MIN_CONTEXT_PX: Final = 32
 _CONTEXT_SHARE: Final = 0.5
@@ -34,22 +40,19 @@ _ROUNDING: Final = 1e-6
 
 
 class Grid(NamedTuple):
-    """The cells in which the source's codec worked: what is hidden in a cell shows in all its pixels.
+    """The cells in which a file's codec worked: what is hidden in a cell shows in all its pixels.
 
     Attributes:
         cell: (1, 1) if the codec is lossless.
         from_right: whether whole cells begin at the right border, as in a photograph that was turned upright.
         from_bottom: the same for the bottom border.
+        reach_px: how far beyond its cell something shows.
     """
 
     cell: Size = Size(1, 1)
     from_right: bool = False
     from_bottom: bool = False
-
-    @property
-    def lossless(self) -> bool:
-        """Whether a pixel shows nothing of its neighbours."""
-        return self.cell == (1, 1)
+    reach_px: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def plan_removal(
     if not approved:
         raise NothingToRemoveError("no approved region covers a pixel that is to be removed")
     grown = [_grown(region, policy) for region in approved]
-    mask = _effective(union(tuple(mask for mask, _ in grown), size), grid)
+    mask = touched(union(tuple(mask for mask, _ in grown), size), grid)
     kept = [region for region in regions if policy.of(region.label).action is Action.KEEP]
     dropped = {region.region_id for region in kept if _removed_share(region, mask) > _KEPT_SHARE}
     return Plan(
@@ -135,14 +138,23 @@ def plan_from_mask(mask: Mask, *, grid: Grid) -> Plan:
     """
     if not mask.any():
         raise NothingToRemoveError("the mask is empty: there is nothing to remove")
-    effective = _effective(mask, grid)
+    effective = touched(mask, grid)
     return Plan(mask=effective, crops=_crops(effective), grid=grid)
 
 
+def grid_of(container: Container) -> Grid:
+    """The grid of a file."""
+    if container.lossless:
+        return Grid()
+    reach_px = _REACH_PX[container.format]
+    return Grid(container.grid, container.grid_from_right, container.grid_from_bottom, reach_px)
+
+
 def touched(mask: Mask, grid: Grid) -> Mask:
-    """*mask* rounded out to whole cells of the *grid*."""
+    """Every pixel in which something under the *mask* may show: whole cells of the *grid*, and its reach beyond."""
     step = (slice(None, None, -1 if grid.from_bottom else 1), slice(None, None, -1 if grid.from_right else 1))
-    return np.ascontiguousarray(rounded_out(mask[step], grid.cell)[step])
+    cells = np.ascontiguousarray(rounded_out(mask[step], grid.cell)[step])
+    return widened(cells, grid.reach_px)
 
 
 def grown_by(mask: Mask, radius_px: int) -> Mask:
@@ -158,9 +170,10 @@ def grown_by(mask: Mask, radius_px: int) -> Mask:
     return grown
 
 
-def ringed(mask: Mask) -> Mask:
-    """*mask* and the eight neighbours of each of its pixels."""
-    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((3, 3), dtype=np.uint8)), dtype=np.bool_)
+def widened(mask: Mask, reach_px: int) -> Mask:
+    """*mask* and every pixel at most so many rows and columns from it."""
+    square = np.ones((2 * reach_px + 1,) * 2, dtype=np.uint8)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), square), dtype=np.bool_)
 
 
 def _require_available(labels: set[str], policy: Policy) -> None:
@@ -211,11 +224,6 @@ def _whole(radius_px: float) -> int:
     return math.ceil(radius_px - _ROUNDING)
 
 
-def _effective(mask: Mask, grid: Grid) -> Mask:
-    # Chroma is stretched over the edge of its cell when it is read, so one more pixel shows what the cell hides.
-    return mask.copy() if grid.lossless else ringed(touched(mask, grid))
-
-
 def _removed_share(region: Region, mask: Mask) -> float:
     drawn = int(region.mask.sum())
     return int((region.mask & mask).sum()) / drawn if drawn else 0.0
@@ -224,21 +232,20 @@ def _removed_share(region: Region, mask: Mask) -> float:
 def _crops(mask: Mask) -> tuple[Box, ...]:
     size = size_of(mask)
     # Islands with less than the smallest context between them are one from the start: a sprinkled mask has thousands.
-    reach = np.ones((2 * _MIN_CONTEXT_PX + 1,) * 2, dtype=np.uint8)
-    near = np.asarray(cv2.dilate(mask.view(np.uint8), reach), dtype=np.uint8)
-    boxes = [box.grown(_CONTEXT_SHARE * max(box.width, box.height)) for box in _island_boxes(near)]
+    near = _island_boxes(widened(mask, _MIN_CONTEXT_PX))
+    boxes = [box.grown(_CONTEXT_SHARE * max(box.width, box.height)) for box in near]
     while True:
-        canvas = np.zeros((size.height, size.width), dtype=np.uint8)
+        canvas = np.zeros_like(mask)
         for box in boxes:
-            canvas[box.slices(size)] = 1
+            canvas[box.slices(size)] = True
         merged = _island_boxes(canvas)
         if len(merged) == len(boxes):
             return tuple(sorted(merged))
         boxes = merged
 
 
-def _island_boxes(canvas: npt.NDArray[np.uint8]) -> list[Box]:
-    _, _, stats, _ = cv2.connectedComponentsWithStats(canvas, connectivity=8)
+def _island_boxes(mask: Mask) -> list[Box]:
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     return [
         Box(float(left), float(top), float(left + width), float(top + height))
         for left, top, width, height, _ in stats[1:]

@@ -87,7 +87,7 @@ def test_growing_stops_at_the_border_of_the_image() -> None:
 
 
 def test_in_a_jpeg_the_mask_is_rounded_out_to_the_grid_and_one_pixel_more() -> None:
-    made = plan(region(block(20, 20, 21, 21)), grid=Grid(Size(16, 8)))
+    made = plan(region(block(20, 20, 21, 21)), grid=Grid(Size(16, 8), reach_px=1))
 
     np.testing.assert_array_equal(made.mask, block(15, 15, 33, 25))
 

@@ -1,0 +1,136 @@
+"""From an image and a plan to a verified clean copy: erase, fill, composite, encode, certify."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate import __version__
+from cleanplate.codecs.images import ImageLimits, Picture, bytes_from_picture, picture_from_bytes
+from cleanplate.domain.image import Mask, RgbImage, size_of
+from cleanplate.domain.mask import require_fit
+from cleanplate.engines.protocols import Inpainter
+from cleanplate.pipeline.certificate import Certificate, Clause, Verdict, mask_digest
+from cleanplate.pipeline.composite import ERASED, composite, erase, fill
+from cleanplate.pipeline.plan import Plan, grid_of, plan_from_mask
+from cleanplate.pipeline.verification import file_clauses
+
+_OPAQUE: Final = 255
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """An image file and what was read from it."""
+
+    content: bytes
+    picture: Picture
+
+    @classmethod
+    def from_bytes(cls, content: bytes, limits: ImageLimits) -> "Original":
+        """Read an image file.
+
+        Raises:
+            ImageError: It cannot be used.
+        """
+        return cls(content, picture_from_bytes(content, limits))
+
+
+@dataclass(frozen=True, eq=False)
+class CleanCopy:
+    """A finished copy: its file and the proof that goes with it."""
+
+    content: bytes
+    extension: str
+    certificate: Certificate
+
+
+def clean_image(original: Original, mask: Mask, inpainter: Inpainter, *, limits: ImageLimits) -> CleanCopy:
+    """Remove what lies under a mask.
+
+    Args:
+        original: the image.
+        mask: (H, W) of the upright image, True where something is to be removed.
+        inpainter: fills the holes.
+        limits: the copy must be readable within them.
+
+    Raises:
+        SizeMismatchError: The mask does not fit the image.
+        NothingToRemoveError: The mask is empty.
+        EngineError: The holes could not be filled.
+        CertificateError: The copy broke the contract; it must not be used.
+    """
+    require_fit(mask, size_of(original.picture.image))
+    plan = plan_from_mask(mask, grid=grid_of(original.picture.container))
+    return clean_copy(original, plan, inpainter, limits=limits)
+
+
+def clean_copy(
+    original: Original,
+    plan: Plan,
+    inpainter: Inpainter,
+    *,
+    limits: ImageLimits,
+    report: Callable[[str], None] = lambda _step: None,
+) -> CleanCopy:
+    """Carry out a plan.
+
+    Args:
+        original: the image the plan was made for.
+        plan: what to remove.
+        inpainter: fills the holes.
+        limits: the copy must be readable within them.
+        report: is told of each step before it begins.
+
+    Raises:
+        EngineError: The holes could not be filled.
+        CertificateError: The copy broke the contract; it must not be used.
+    """
+    picture = original.picture
+    report("erase")
+    erased = erase(picture.image, plan.mask)
+    erasure = _erasure(erased, plan.mask)
+    report("fill")
+    filled = fill(erased, plan.mask, crops=plan.crops, inpainter=inpainter)
+    report("composite")
+    image = composite(picture.image, filled, plan.mask)
+    report("encode")
+    content = bytes_from_picture(replace(picture, image=image, alpha=_opaque(picture, plan.mask)))
+    report("certify")
+    certificate = Certificate(
+        source=sha256(original.content).hexdigest(),
+        mask=mask_digest(plan.mask),
+        copy=sha256(content).hexdigest(),
+        engine=inpainter.version,
+        cleanplate=__version__,
+        made_at=datetime.now(UTC),
+        parameters=_parameters(plan),
+        clauses=(erasure, *file_clauses(picture, content, plan.mask, limits=limits)),
+    )
+    return CleanCopy(content, f".{picture.container.extension}", certificate)
+
+
+def _erasure(erased: RgbImage, mask: Mask) -> Clause:
+    overwritten = int((erased[mask] == ERASED).all(axis=1).sum())
+    figures = {"pixels": int(mask.sum()), "overwritten": overwritten}
+    if overwritten < figures["pixels"]:
+        return Clause("L1", Verdict.FAIL, "not every pixel under the mask was overwritten before the fill", figures)
+    return Clause("L1", Verdict.PASS, "every pixel under the mask was overwritten before the fill", figures)
+
+
+def _opaque(picture: Picture, mask: Mask) -> npt.NDArray[np.uint8] | None:
+    # The transparency under the mask may show the outline of what was there.
+    return None if picture.alpha is None else np.where(mask, np.uint8(_OPAQUE), picture.alpha)
+
+
+def _parameters(plan: Plan) -> dict[str, Any]:
+    return {
+        "grid": list(plan.grid.cell),
+        "removed": [{"label": removed.label, "radius_px": removed.radius_px} for removed in plan.removed],
+        "kept_regions": len(plan.kept),
+        "dropped_regions": len(plan.dropped),
+        "plan": plan.digest,
+    }

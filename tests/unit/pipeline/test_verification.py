@@ -1,0 +1,287 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from cleanplate.codecs.images import ImageLimits, bytes_from_picture, picture_from_bytes
+from cleanplate.engines.registry import load_inpainter
+from cleanplate.errors import NotAnImageError, NothingToRemoveError, SizeMismatchError
+from cleanplate.pipeline.certificate import Clause, Verdict, Verification
+from cleanplate.pipeline.clean import Original, clean_image
+from cleanplate.pipeline.verification import Names, verify
+
+LIMITS = ImageLimits()
+HEIGHT, WIDTH = 96, 128
+KINDS = {
+    "png": {"format": "PNG"},
+    "jpeg": {"format": "JPEG", "quality": 90},
+    "low jpeg": {"format": "JPEG", "quality": 30},
+    "webp": {"format": "WEBP", "quality": 80},
+}
+ENCODED_AGAIN = [kind for kind in KINDS if kind != "png"]
+
+
+def photograph() -> np.ndarray:
+    """Rough ground with a black and white object on it."""
+    noise = np.random.default_rng(5).integers(0, 256, (8, 11, 3), dtype=np.uint8)
+    ground = np.asarray(Image.fromarray(noise).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)).copy()
+    ground[40:60:4, 50:80] = 0
+    ground[42:60:4, 50:80] = 255
+    return ground
+
+
+def mask() -> np.ndarray:
+    result = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    result[38:62, 47:83] = True
+    return result
+
+
+def file_of(image: np.ndarray, kind: str, **more: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, **KINDS[kind], **more)
+    return file.getvalue()
+
+
+def copy_of(content: bytes) -> bytes:
+    return clean_image(Original.from_bytes(content, LIMITS), mask(), load_inpainter("opencv"), limits=LIMITS).content
+
+
+def edited(content: bytes, change) -> bytes:
+    """The file with its pixels changed, written as cleanplate writes."""
+    picture = picture_from_bytes(content, LIMITS)
+    image = picture.image.copy()
+    change(image)
+    return bytes_from_picture(replace(picture, image=image))
+
+
+def checked(original: bytes, copy: bytes, names: Names | None = None) -> dict[str, Clause]:
+    found = verify(original, copy, mask(), limits=LIMITS, names=names)
+    return {clause.level: clause for clause in found.clauses}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clean_copy_passes(kind) -> None:
+    original = file_of(photograph(), kind)
+
+    found = checked(original, copy_of(original))
+
+    fidelity = Verdict.PASS if kind == "png" else Verdict.RE_ENCODED
+    assert [clause.verdict for clause in found.values()] == [
+        Verdict.PASS,
+        fidelity,
+        Verdict.PASS,
+        Verdict.NOT_CHECKED,
+    ]
+    assert list(found) == ["L2", "L3", "L4", "L5"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_that_is_still_there_fails(kind) -> None:
+    original = file_of(photograph(), kind)
+
+    found = checked(original, bytes_from_picture(picture_from_bytes(original, LIMITS)))
+
+    assert found["L2"].verdict is Verdict.FAIL
+    assert found["L2"].figures["largest_share_left"] > 0.9
+    assert found["L3"].verdict is not Verdict.FAIL
+
+
+def test_one_of_two_objects_that_is_still_there_fails() -> None:
+    two = photograph()
+    two[5:25, 100:120] = photograph()[40:60, 50:70]
+    original = file_of(two, "png")
+    both = mask()
+    both[4:26, 99:121] = True
+    first_only = copy_of(original)
+
+    (coverage, *_) = verify(original, first_only, both, limits=LIMITS).clauses
+
+    assert coverage.verdict is Verdict.FAIL
+    assert coverage.sentence == "1 of 2 objects under the mask are still there: of one 100% is unchanged"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_changed_outside_the_mask_fail(kind) -> None:
+    original = file_of(photograph(), kind)
+
+    def scribble(image: np.ndarray) -> None:
+        image[:12, :20] = 255 - image[:12, :20]
+
+    found = checked(original, edited(copy_of(original), scribble))
+
+    assert found["L3"].verdict is Verdict.FAIL
+    assert found["L3"].figures["largest_error_levels"] > 50
+
+
+def test_one_sample_changed_by_one_level_fails_where_nothing_need_change() -> None:
+    original = file_of(photograph(), "png")
+
+    def nudge(image: np.ndarray) -> None:
+        image[0, 0, 2] ^= 1
+
+    found = checked(original, edited(copy_of(original), nudge))
+
+    assert found["L3"].verdict is Verdict.FAIL
+    assert found["L3"].sentence == "1 of 11,424 pixels outside the mask differ, by up to 1 levels"
+
+
+@pytest.mark.parametrize("kind", ENCODED_AGAIN)
+def test_what_encoding_again_costs_is_in_the_figures(kind) -> None:
+    original = file_of(photograph(), kind)
+
+    fidelity = checked(original, copy_of(original))["L3"]
+
+    assert 0 < fidelity.figures["mean_error_levels"] < fidelity.figures["largest_error_levels"]
+    assert f"up to {fidelity.figures['largest_error_levels']} levels" in fidelity.sentence
+
+
+def test_a_jpeg_whose_pixels_outside_are_equal_has_no_mark() -> None:
+    image = np.full((HEIGHT, WIDTH, 3), 90, dtype=np.uint8)
+    image[32:64, 48:80] = 200
+    cells = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    cells[32:64, 48:80] = True
+    original = file_of(image, "jpeg")
+
+    def empty(picture: np.ndarray) -> None:
+        picture[32:64, 48:80] = 90
+
+    coverage, fidelity, *_ = verify(original, edited(original, empty), cells, limits=LIMITS).clauses
+
+    assert coverage.verdict is Verdict.PASS
+    assert fidelity.verdict is Verdict.PASS
+
+
+def test_a_jpeg_encoded_with_other_tables_fails() -> None:
+    original = file_of(photograph(), "jpeg")
+    other = file_of(picture_from_bytes(copy_of(original), LIMITS).image, "low jpeg")
+
+    assert checked(original, other)["L3"].verdict is Verdict.FAIL
+
+
+def test_transparency_changed_outside_the_mask_fails() -> None:
+    image = np.dstack([photograph(), np.full((HEIGHT, WIDTH), 255, dtype=np.uint8)])
+    original = file_of(image, "png")
+    picture = picture_from_bytes(copy_of(original), LIMITS)
+    alpha = picture.alpha.copy()
+    alpha[0, :7] = 254
+
+    found = checked(original, bytes_from_picture(replace(picture, alpha=alpha)))
+
+    assert found["L3"].verdict is Verdict.FAIL
+    assert found["L3"].figures["differing_pixels"] == 7
+
+
+def test_colours_that_nobody_can_see_do_not_count() -> None:
+    image = np.dstack([photograph(), np.full((HEIGHT, WIDTH), 255, dtype=np.uint8)])
+    image[:10, :, 3] = 0
+    original = file_of(image, "png")
+
+    assert checked(original, copy_of(original))["L3"].verdict is Verdict.PASS
+
+
+def test_a_flat_area_under_the_mask_cannot_be_told_apart_and_passes() -> None:
+    original = file_of(np.full((HEIGHT, WIDTH, 3), 90, dtype=np.uint8), "png")
+
+    coverage = checked(original, original)["L2"]
+
+    assert coverage.verdict is Verdict.PASS
+    assert coverage.sentence == "nothing under the mask stood out from its surroundings"
+
+
+def test_ground_that_comes_out_as_it_was_around_a_removed_object_passes() -> None:
+    striped = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    striped[::2] = 200
+    clean = file_of(striped, "png")
+    striped[44:56, 60:70] = (255, 0, 0)
+
+    assert checked(file_of(striped, "png"), clean)["L2"].verdict is Verdict.PASS
+
+
+def with_text(image: np.ndarray) -> bytes:
+    text = PngInfo()
+    text.add_text("Author", "somebody")
+    return file_of(image, "png", pnginfo=text)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (lambda copy: copy + b"more", "4 bytes behind the image"),
+        (lambda copy: with_text(picture_from_bytes(copy, LIMITS).image), "text"),
+    ],
+)
+def test_a_container_that_holds_more_fails_by_name(spoil, named) -> None:
+    original = file_of(photograph(), "png")
+
+    found = checked(original, spoil(copy_of(original)))
+
+    assert found["L4"].verdict is Verdict.FAIL
+    assert named in found["L4"].sentence
+    assert found["L3"].verdict is Verdict.PASS
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        file_of(photograph()[:-1], "png"),
+        file_of(photograph(), "jpeg"),
+        file_of(photograph(), "png")[:-40],
+        b"",
+        b"no image",
+    ],
+    ids=["another size", "another format", "cut short", "empty", "no image"],
+)
+def test_a_file_that_cannot_be_compared_fails(other) -> None:
+    found = checked(file_of(photograph(), "png"), other)
+
+    assert found["L2"].verdict is Verdict.NOT_CHECKED
+    assert found["L3"].verdict is Verdict.FAIL
+
+
+def test_an_original_that_is_no_image_is_an_error() -> None:
+    with pytest.raises(NotAnImageError):
+        checked(b"no image", file_of(photograph(), "png"))
+
+
+def test_a_mask_of_another_size_is_an_error() -> None:
+    original = file_of(photograph(), "png")
+
+    with pytest.raises(SizeMismatchError):
+        verify(original, original, mask().T, limits=LIMITS)
+
+
+def test_an_empty_mask_is_an_error() -> None:
+    original = file_of(photograph(), "png")
+
+    with pytest.raises(NothingToRemoveError):
+        verify(original, original, np.zeros_like(mask()), limits=LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("original", "copy", "verdict"),
+    [
+        ("Holiday.jpg", "3f0c.jpg", Verdict.PASS),
+        ("Holiday.jpg", "holiday_clean.jpg", Verdict.FAIL),
+        ("a/b/holiday.png", "c/holiday.jpg", Verdict.FAIL),
+        ("1.jpg", "1.jpg", Verdict.PASS),
+    ],
+)
+def test_the_name_of_a_copy_must_not_contain_the_originals(original, copy, verdict) -> None:
+    content = file_of(photograph(), "png")
+
+    assert checked(content, copy_of(content), Names(original, copy))["L5"].verdict is verdict
+
+
+def test_a_verification_is_passed_unless_a_level_failed() -> None:
+    marked = Clause("L3", Verdict.RE_ENCODED, "encoded again")
+    failed = Clause("L4", Verdict.FAIL, "more")
+
+    assert Verification((marked, Clause("L5", Verdict.NOT_CHECKED, "no names"))).passed
+    assert not Verification((marked, failed)).passed
+    assert Verification((failed,)).to_json() == {
+        "passed": False,
+        "clauses": [{"level": "L4", "verdict": "fail", "sentence": "more", "figures": {}}],
+    }
