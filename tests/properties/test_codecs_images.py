@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -35,6 +35,7 @@ images = arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24), st.j
 
 
 @pytest.mark.parametrize("kind", ["PNG with alpha", "lossless WebP"])
+@settings(deadline=None)
 @given(image=images, data=st.data())
 def test_what_is_written_without_loss_is_read_as_it_was_but_for_what_nobody_can_see(kind, image, data):
     alpha = data.draw(arrays(np.uint8, image.shape[:2]))
@@ -50,6 +51,7 @@ def test_what_is_written_without_loss_is_read_as_it_was_but_for_what_nobody_can_
 
 
 @pytest.mark.parametrize("kind", FILES)
+@settings(deadline=None)
 @given(image=images)
 def test_no_file_holds_anything_but_its_samples_and_equal_pictures_give_equal_bytes(kind, image):
     container = picture_from_bytes(FILES[kind], LIMITS).container
@@ -61,12 +63,14 @@ def test_no_file_holds_anything_but_its_samples_and_equal_pictures_give_equal_by
     assert picture_from_bytes(written, LIMITS).image.shape == image.shape
 
 
+@settings(deadline=None)
 @given(mask=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40)))
 def test_a_mask_survives_the_way_into_a_png_and_back(mask):
     np.testing.assert_array_equal(mask_from_png(png_from_mask(mask), LIMITS), mask)
 
 
 @pytest.mark.parametrize("kind", FILES)
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_file_changed_anywhere_is_read_or_refused_and_nothing_else_happens(kind, data):
     file = bytearray(FILES[kind])

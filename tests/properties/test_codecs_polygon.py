@@ -1,6 +1,6 @@
 import cv2
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -24,6 +24,7 @@ def drawn(rings, size):
     return mask
 
 
+@settings(deadline=None)
 @given(mask=masks)
 def test_without_tolerance_a_mask_survives_the_way_there_and_back(mask):
     rings = polygons_from_mask(mask, tolerance_px=0)
@@ -31,6 +32,7 @@ def test_without_tolerance_a_mask_survives_the_way_there_and_back(mask):
     np.testing.assert_array_equal(drawn(rings, Size(mask.shape[1], mask.shape[0])), mask)
 
 
+@settings(deadline=None)
 @given(mask=masks)
 def test_there_is_one_polygon_per_piece(mask):
     pieces, _ = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
@@ -38,6 +40,7 @@ def test_there_is_one_polygon_per_piece(mask):
     assert len(polygons_from_mask(mask, tolerance_px=0)) == pieces - 1
 
 
+@settings(deadline=None)
 @given(mask=masks, tolerance_px=st.floats(0.1, 4))
 def test_with_tolerance_no_pixel_changes_that_is_further_from_the_outline(mask, tolerance_px):
     rings = polygons_from_mask(mask, tolerance_px=tolerance_px)
@@ -50,6 +53,7 @@ def test_with_tolerance_no_pixel_changes_that_is_further_from_the_outline(mask, 
     assert (depth[1:-1, 1:-1][result != mask] <= tolerance_px + 0.5 + np.sqrt(2)).all()
 
 
+@settings(deadline=None)
 @given(points=polygons)
 def test_every_pixel_with_a_part_in_the_polygon_is_covered(points):
     mask = mask_from_polygon(points, SIZE)

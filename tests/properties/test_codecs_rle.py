@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -8,6 +8,7 @@ from cleanplate.codecs.rle import mask_from_rle, rle_from_mask
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40))
 
 
+@settings(deadline=None)
 @given(mask=masks)
 def test_a_mask_survives_the_way_there_and_back(mask):
     height, width = mask.shape
@@ -15,6 +16,7 @@ def test_a_mask_survives_the_way_there_and_back(mask):
     np.testing.assert_array_equal(mask_from_rle(rle_from_mask(mask), width=width, height=height), mask)
 
 
+@settings(deadline=None)
 @given(first=st.integers(1, 200_000), second=st.integers(1, 200_000), value=st.booleans())
 def test_runs_of_any_length_survive_the_way_there_and_back(first, second, value):
     mask = np.repeat([value, not value], [first, second])[np.newaxis]
@@ -22,6 +24,7 @@ def test_runs_of_any_length_survive_the_way_there_and_back(first, second, value)
     np.testing.assert_array_equal(mask_from_rle(rle_from_mask(mask), width=first + second, height=1), mask)
 
 
+@settings(deadline=None)
 @given(data=st.data(), length_bits=st.tuples(*[st.integers(1, 16)] * 4), sample_bits=st.integers(1, 8))
 def test_every_legal_way_to_write_the_samples_gives_the_same_mask(data, length_bits, sample_bits):
     values = st.integers(0, 2**sample_bits - 1)

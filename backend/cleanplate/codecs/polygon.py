@@ -17,7 +17,6 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.codecs.spans import fill_spans
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, Size
 from cleanplate.domain.mask import bounding_box
@@ -153,9 +152,16 @@ def _mask_from_points(points: _Floats, size: Size) -> Mask:
         raise PolygonError("a polygon needs at least three different points")
     mask = np.zeros((size.height, size.width), dtype=np.bool_)
     edges = _Crossings.of(points, size)
-    fill_spans(mask, *edges.touched(size.width))
-    fill_spans(mask, *edges.inside(size.width))
+    _fill(mask, *edges.touched(size.width))
+    _fill(mask, *edges.inside(size.width))
     return mask
+
+
+def _fill(mask: Mask, starts: _Ints, ends: _Ints) -> None:
+    """Set the pixels *starts* … *ends* (exclusive), counted row by row, to True, in place."""
+    pixels = mask.reshape(-1)
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        pixels[start:end] = True
 
 
 class _Crossings(NamedTuple):

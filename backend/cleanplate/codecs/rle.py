@@ -15,7 +15,6 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.codecs.spans import fill_spans
 from cleanplate.domain.image import Mask
 from cleanplate.errors import RleError
 
@@ -76,10 +75,9 @@ def mask_from_rle(rle: Sequence[int], *, width: int, height: int) -> Mask:
         message = f"the brush RLE holds {header.samples} samples, which is not {width}×{height}×{_CHANNELS}"
         raise RleError(message)
     tokens = _tokens(data, header)
-    mask = np.zeros((height, width), dtype=np.bool_)
-    _fill_runs(mask, tokens)
+    mask = _mask_from_runs(tokens)
     _fill_literals(mask, tokens, data, header)
-    return mask
+    return mask.reshape(height, width)
 
 
 # Encoding
@@ -238,11 +236,10 @@ def _read(data: _Bytes, positions: _Ints, widths: _Ints) -> _Ints:
     return window >> (_WINDOW_BITS - positions % 8 - widths) & ((1 << widths) - 1)
 
 
-def _fill_runs(mask: Mask, tokens: _Tokens) -> None:
-    """Mask the pixels whose alpha, every fourth sample, lies in a run that is not zero."""
-    touching = tokens.is_run & (tokens.value > 0)
-    first, length = tokens.first[touching], tokens.length[touching]
-    fill_spans(mask, first // _CHANNELS, (first + length) // _CHANNELS)
+def _mask_from_runs(tokens: _Tokens) -> Mask:
+    """True for the pixels whose alpha, every fourth sample, lies in a run that is not zero; (pixels,)."""
+    first_pixel, end_pixel = tokens.first // _CHANNELS, (tokens.first + tokens.length) // _CHANNELS
+    return np.repeat(tokens.is_run & (tokens.value > 0), end_pixel - first_pixel)
 
 
 def _fill_literals(mask: Mask, tokens: _Tokens, data: _Bytes, header: _Header) -> None:
@@ -257,4 +254,4 @@ def _fill_literals(mask: Mask, tokens: _Tokens, data: _Bytes, header: _Header) -
     pixel = ((first + skipped) // _CHANNELS).repeat(alphas) + step
     offset = skipped.repeat(alphas) + step * _CHANNELS
     value = _read(data, payload.repeat(alphas) + offset * header.sample_bits, np.full_like(step, header.sample_bits))
-    mask.reshape(-1)[pixel[value > 0]] = True
+    mask[pixel[value > 0]] = True

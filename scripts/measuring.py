@@ -1,0 +1,49 @@
+"""Runs one of the benchmarks."""
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from console import Console, ScriptError
+from environments import CHECKOUT, development
+
+BENCHMARKS: Final[Mapping[str, str]] = {
+    "masks": "masks and times of the segmenter, against plain cv2.grabCut",
+    "rle": "times of the brush RLE codec, against Label Studio's own converter",
+}
+NEEDED: Final = ("cv2", "numpy", "skimage", "sklearn")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`scripts/bench NAME`: the exit status is that of the benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measure a part of cleanplate, beside its peer and in the same run.",
+        epilog="Everything behind the name goes to the benchmark: scripts/bench rle --json",
+    )
+    names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, title in BENCHMARKS.items():
+        names.add_parser(name, help=title, add_help=False)
+    asked, passed_on = parser.parse_known_args(arguments)
+    try:
+        python = _python()
+    except ScriptError as error:
+        Console().fail(error)
+        return 1
+    script = CHECKOUT / "scripts" / "benchmarks" / f"{asked.name}.py"
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "backend")}
+    return subprocess.run([python, script, *passed_on], env=environment, check=False).returncode
+
+
+def _python() -> Path:
+    """The Python that runs this, if it has all that is needed; else that of the checkout's own environment."""
+    if all(importlib.util.find_spec(module) for module in NEEDED):
+        return Path(sys.executable)
+    environment = development()
+    environment.ensure(Console())
+    return environment.python
