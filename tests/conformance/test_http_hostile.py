@@ -148,6 +148,13 @@ def send(at: Running, raw: bytes, *, then_end: bool = False) -> Answer:
         return Answer(answer.status, answer.read())
 
 
+def converse(at: Running, raw: bytes) -> bytes:
+    """Send exactly these bytes and read until the server has no more to say."""
+    with socket.create_connection(("127.0.0.1", at.port), timeout=10) as client:
+        client.sendall(raw)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
 def post(path: str, *headers: str, body: bytes = b"") -> bytes:
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
@@ -165,9 +172,10 @@ def health_s(at: Running) -> float:
 def test_group_1_without_the_secret_nothing_is_read_or_stored(running: Running) -> None:
     answer = ask(running, "/webhook", EVENT)
     before_the_body = send(running, post("/webhook", "Content-Length: 1000"))
+    by_another_spelling = send(running, post("//webhook", "Content-Length: 1000"))
 
     assert (answer.status, answer.reason) == (401, "wrong_secret")
-    assert before_the_body.status == 401
+    assert (before_the_body.status, by_another_spelling.status) == (401, 401)
     assert running.untouched
 
 
@@ -262,9 +270,33 @@ def test_group_9_a_body_one_byte_over_the_limit_is_413_and_the_client_can_read_t
     whole = ask(running, "/predict", b"x" * (LIMIT + 1))
     head_only = send(running, post("/predict", f"Content-Length: {LIMIT + 1}"))
     huge = send(running, post("/predict", f"Content-Length: {10**15}"))
+    in_full = ask(running, "/predict", b"x" * 20_000_000)
 
     assert (whole.status, whole.reason) == (413, "body_too_large")
-    assert (head_only.status, huge.status) == (413, 413)
+    assert (head_only.status, huge.status, in_full.status) == (413, 413, 413)
+
+
+def test_group_9_a_refused_client_that_will_not_leave_is_closed() -> None:
+    for running in serve(WebOptions(WebhookSecrets(SECRET)), Patience(linger_s=0.1)):
+        with socket.create_connection(("127.0.0.1", running.port), timeout=10) as client:
+            client.sendall(post("/webhook", "Content-Length: 1000"))
+            while client.recv(65536):
+                pass
+            end = time.monotonic() + 10
+            with pytest.raises(OSError, match=r"Broken pipe|reset"):  # noqa: PT012  only the last of them is refused
+                while time.monotonic() < end:
+                    client.sendall(b"x")
+                    time.sleep(0.01)
+
+
+def test_group_9_a_body_that_is_let_in_is_never_written_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a temporary file")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    body = json.dumps(CLICK).encode()
+    for running in serve(WebOptions(WebhookSecrets(SECRET))):
+        assert ask(running, "/predict", body + b" " * 2_000_000).status == 200
 
 
 def test_group_9_a_body_of_exactly_the_limit_is_read_to_its_end(running: Running) -> None:
@@ -526,11 +558,27 @@ def test_group_20_headers_without_end_are_refused(running: Running) -> None:
 def test_what_follows_a_refused_request_is_never_taken_for_another(running: Running) -> None:
     hidden = post("/webhook", f"X-Cleanplate-Secret: {SECRET}", f"Content-Length: {len(EVENT)}", body=EVENT)
 
-    answer = send(running, post("/predict", f"Content-Length: {LIMIT + 1}", body=hidden))
-    chunked = send(running, post("/predict", "Transfer-Encoding: chunked", body=b"0\r\n\r\n" + hidden))
+    too_large = converse(running, post("/predict", f"Content-Length: {LIMIT + 1}", body=hidden))
+    chunked = converse(running, post("/predict", "Transfer-Encoding: chunked", body=b"0\r\n\r\n" + hidden))
+    broken = converse(running, b"GET /health\nHTTP/1.1\r\n\r\n" + hidden)
 
-    assert (answer.status, chunked.status) == (413, 411)
+    for answers, status in ((too_large, b"413"), (chunked, b"411"), (broken, b"400")):
+        assert answers.startswith((b"HTTP/1.1 " + status, b"HTTP/1.0 " + status))
+        assert answers.count(b"HTTP/1.") == 1
     assert running.untouched
+
+
+def test_a_client_that_asks_before_it_sends_is_refused_or_told_to_go_on(running: Running) -> None:
+    body = json.dumps(CLICK).encode()
+
+    refused = converse(running, post("/predict", "Expect: 100-continue", f"Content-Length: {LIMIT + 1}"))
+    let_in = converse(
+        running,
+        post("/predict", "Expect: 100-continue", f"Content-Length: {len(body)}", "Connection: close", body=body),
+    )
+
+    assert refused.startswith(b"HTTP/1.1 413 ")
+    assert let_in.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
 
 
 def test_a_web_page_cannot_make_a_browser_click(running: Running) -> None:

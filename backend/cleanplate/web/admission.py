@@ -35,7 +35,7 @@ class Head:
     """What is known of a request before its body.
 
     Attributes:
-        path: the route that was asked for: decoded, without the query and without a second slash in front.
+        path: decoded, without the query, and with one slash in front as the routes are looked up.
         headers: by name as CGI writes it, `CONTENT_LENGTH`; a header that came twice is joined by commas.
     """
 
@@ -45,7 +45,7 @@ class Head:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, Any], *, path: str) -> "Head":
-        """The head of a WSGI request for this route."""
+        """The head of a WSGI request for this path."""
         headers = {name[5:]: value for name, value in environ.items() if name.startswith("HTTP_")}
         headers["CONTENT_LENGTH"] = environ.get("CONTENT_LENGTH") or "0"
         return cls(method=environ["REQUEST_METHOD"], path=path, headers=headers)

@@ -33,6 +33,8 @@ from cleanplate.web.refusals import RequestRefusedError
 INTERNAL: Final = "internal"
 """The reason of an error that nobody foresaw."""
 
+INTERNAL_MESSAGE: Final = "something went wrong here; the log has it under this request id"
+
 _STATUS: Final[Mapping[type[CleanplateError], HTTPStatus]] = MappingProxyType(
     {
         PayloadError: HTTPStatus.BAD_REQUEST,
@@ -66,6 +68,11 @@ def new_request_id() -> str:
 def json_answer(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """An answer in JSON."""
     return Response(orjson.dumps(value), status=status, mimetype="application/json")
+
+
+def described(error: Exception) -> tuple[str, str]:
+    """An error's reason and message, as far as they may leave this process."""
+    return (error.reason, str(error)) if isinstance(error, CleanplateError) else (INTERNAL, INTERNAL_MESSAGE)
 
 
 def error_json(*, reason: str, message: str, request_id: str) -> dict[str, Any]:

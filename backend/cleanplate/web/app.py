@@ -10,7 +10,8 @@ from werkzeug.exceptions import HTTPException
 
 from cleanplate.errors import CleanplateError
 from cleanplate.web.admission import OPEN_PATHS, Admission, Head
-from cleanplate.web.answers import INTERNAL, error_answer, error_json, json_answer, new_request_id
+from cleanplate.web.answers import described, error_answer, error_json, json_answer, new_request_id
+from cleanplate.web.clicks import FailedClicks
 from cleanplate.web.metrics import Metrics
 from cleanplate.web.ml import ml_routes
 from cleanplate.web.options import WebOptions
@@ -41,18 +42,17 @@ def create_app(services: Services, options: WebOptions) -> Flask:
     """The HTTP side as a WSGI app. It is safe under any WSGI server; `server.serve` adds limits a server can keep."""
     app = Flask(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    # A path is right or wrong: `//webhook` must not be led to `/webhook`.
-    app.url_map.merge_slashes = False
     web = Web(options=options, admission=Admission(options), metrics=Metrics(services))
     app.extensions[_EXTENSION] = web
     places = Places(
         running=options.running_predictions, waiting=options.waiting_predictions, patience_s=options.patience_s
     )
     readiness = Readiness(services)
-    app.register_blueprint(ml_routes(services, places, web.metrics))
+    failed = FailedClicks()
+    app.register_blueprint(ml_routes(services, places, failed, web.metrics))
     app.register_blueprint(webhook_routes(services, web.metrics))
     app.register_blueprint(probe_routes(readiness, places, web.metrics))
-    app.register_blueprint(status_routes(services, readiness))
+    app.register_blueprint(status_routes(services, readiness, failed))
     _frame_requests(app, web)
     _answer_errors(app, web.metrics)
     return app
@@ -69,11 +69,10 @@ def _frame_requests(app: Flask, web: Web) -> None:
         g.request_id = new_request_id()
         g.style_nonce = secrets.token_urlsafe(16)
         g.began_at = time.monotonic()
+        # The thread has served others before, who may have left something.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
-        # The rules are asked about the route that will run, not about the spelling of the path that led to it.
-        path = request.url_rule.rule if request.url_rule else request.path
-        web.admission.require(Head.from_environ(request.environ, path=path))
+        web.admission.require(Head.from_environ(request.environ, path=request.path))
 
     @app.after_request
     def finish(answer: Response) -> Response:
@@ -123,9 +122,8 @@ def _answer_errors(app: Flask, metrics: Metrics) -> None:
 
     @app.errorhandler(Exception)
     def nobodys(error: Exception) -> Response:
-        metrics.failures.labels(INTERNAL).inc()
+        reason, message = described(error)
+        metrics.failures.labels(reason).inc()
         log.error("request failed unexpectedly", exc_info=error)
-        message = "something went wrong here; the log has it under this request id"
-        return json_answer(
-            error_json(reason=INTERNAL, message=message, request_id=g.request_id), HTTPStatus.INTERNAL_SERVER_ERROR
-        )
+        value = error_json(reason=reason, message=message, request_id=g.request_id)
+        return json_answer(value, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -26,14 +26,11 @@ from waitress.task import ErrorTask  # type: ignore[import-untyped]  # the same
 from waitress.utilities import BadRequest, Error  # type: ignore[import-untyped]  # the same
 
 from cleanplate.web.admission import Admission, Head
-from cleanplate.web.answers import INTERNAL, error_json, new_request_id
+from cleanplate.web.answers import INTERNAL, INTERNAL_MESSAGE, error_json, new_request_id
 from cleanplate.web.metrics import Metrics
-from cleanplate.web.refusals import BodyTooLargeError, RequestRefusedError
+from cleanplate.web.refusals import RequestRefusedError
 
 log = structlog.get_logger()
-
-_LINGER_S: Final = 2.0
-"""So long a refused client may go on sending, to nobody, before its connection is closed."""
 
 _DISCARD_BYTES: Final = 65536
 
@@ -44,7 +41,6 @@ _REFUSALS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
     {
         HTTPStatus.BAD_REQUEST: (RequestRefusedError.reason, "this is not a complete and valid HTTP request"),
         HTTPStatus.REQUEST_TIMEOUT: ("request_timeout", "the request did not arrive in time"),
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (BodyTooLargeError.reason, "the body is over the limit"),
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: ("headers_too_large", "the headers are over the limit"),
         HTTPStatus.NOT_IMPLEMENTED: ("not_implemented", "this transfer coding is not supported"),
     }
@@ -54,17 +50,19 @@ _REFUSALS: Final[Mapping[int, tuple[str, str]]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a connection may stay without a complete request.
+    """How long a connection may stay while nothing is to be done for it.
 
     Attributes:
         receive_s: from a request's first byte to its last.
-        crowd: with this many connections, those that have not asked anything must go.
-        crowded_s: after this time.
+        linger_s: so long a refused client may go on sending, to nobody.
+        crowd: with this many connections, those that have asked nothing yet must go.
+        crowded_s: but not before this time.
     """
 
     receive_s: float = 30.0
+    linger_s: float = 2.0
     crowd: int = 512
-    crowded_s: float = 2.0
+    crowded_s: float = 0.5
 
 
 class Listener(TcpWSGIServer):  # type: ignore[misc]  # waitress has no types
@@ -111,16 +109,15 @@ class Connection(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         """End the connection if it keeps us waiting for a request."""
         now = time.monotonic()
         if self._lingering_since is not None:
-            if now - self._lingering_since > _LINGER_S:
+            if now - self._lingering_since > self._patience.linger_s:
                 self.handle_close()
         elif self.requests:
             return
-        elif self._receiving_since is not None:
-            limit_s = self._patience.crowded_s if crowded else self._patience.receive_s
-            if now - self._receiving_since > limit_s:
-                self._give_up(_TooSlowError(""))
-        elif crowded and now - self._silent_since > self._patience.crowded_s:
+        elif crowded and now - (self._receiving_since or self._silent_since) > self._patience.crowded_s:
+            # There may be hundreds of these: they get no answer, so that those who do ask something get theirs.
             self.will_close = True
+        elif self._receiving_since is not None and now - self._receiving_since > self._patience.receive_s:
+            self._give_up(_TooSlowError(""))
 
     def received(self, data: bytes) -> bool:
         """Called by waitress with what came in."""
@@ -228,7 +225,7 @@ class _RefusalTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
     def execute(self) -> None:
         """Called by waitress."""
         status = HTTPStatus(self.request.error.code)
-        reason, message = _REFUSALS.get(status, (INTERNAL, "something went wrong here"))
+        reason, message = _REFUSALS.get(status, (INTERNAL, INTERNAL_MESSAGE))
         request_id = new_request_id()
         body = orjson.dumps(error_json(reason=reason, message=message, request_id=request_id))
         self.channel.server.metrics.failures.labels(reason).inc()

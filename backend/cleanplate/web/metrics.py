@@ -2,7 +2,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cleanplate.web.services import Services
@@ -36,22 +36,23 @@ class Metrics:
         self.webhooks = Counter(
             "cleanplate_webhook_events", "Webhooks let in.", ["action", "outcome"], registry=self.registry
         )
-        self.registry.register(_JobsCollector(services))
+        self.registry.register(_ServicesCollector(services))
         ProcessCollector(registry=self.registry)
 
 
-class _JobsCollector(Collector):
-    """Reads the queue when somebody asks, so that the figures are those of all processes."""
+class _ServicesCollector(Collector):
+    """Reads what the services count when somebody asks: the queue's figures are those of all processes."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """The figures without their values: registering must not touch the queue."""
+    def describe(self) -> Iterator[Metric]:
+        """The figures without their values: registering must not touch the services."""
         yield self._jobs()
         yield self._oldest()
+        yield self._clicks()
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         jobs = self._jobs()
         for state, count in self._services.counts().items():
             jobs.add_metric([state], count)
@@ -59,6 +60,10 @@ class _JobsCollector(Collector):
         oldest = self._oldest()
         oldest.add_metric([], self._services.oldest_ready_age_s() or 0.0)
         yield oldest
+        clicks = self._clicks()
+        for event, count in self._services.click_events():
+            clicks.add_metric([event], count)
+        yield clicks
 
     @staticmethod
     def _jobs() -> GaugeMetricFamily:
@@ -69,3 +74,7 @@ class _JobsCollector(Collector):
         return GaugeMetricFamily(
             "cleanplate_oldest_ready_job_seconds", "How long the oldest ready job has been waiting.", labels=[]
         )
+
+    @staticmethod
+    def _clicks() -> CounterMetricFamily:
+        return CounterMetricFamily("cleanplate_click_events", "What happened to clicks.", labels=["event"])

@@ -1,18 +1,19 @@
 """The calls that Label Studio makes to an ML backend."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
-from cleanplate.errors import BusyError, CleanplateError
+from cleanplate.errors import BusyError
 from cleanplate.label_studio.payloads import PredictRequest, SetupRequest
-from cleanplate.web.answers import json_answer
+from cleanplate.web.answers import described, json_answer
 from cleanplate.web.body import body_of
+from cleanplate.web.clicks import FailedClicks
 from cleanplate.web.metrics import Metrics
 from cleanplate.web.places import Places
 from cleanplate.web.refusals import NoTrainingError
 from cleanplate.web.services import Services
 
 
-def ml_routes(services: Services, places: Places, metrics: Metrics) -> Blueprint:
+def ml_routes(services: Services, places: Places, failed: FailedClicks, metrics: Metrics) -> Blueprint:
     """The ML-backend protocol."""
     routes = Blueprint("ml", __name__)
 
@@ -36,8 +37,10 @@ def ml_routes(services: Services, places: Places, metrics: Metrics) -> Blueprint
         asked = PredictRequest.from_json(body_of(request))
         try:
             results = _predict(asked)
-        except CleanplateError as error:
+        except Exception as error:
             metrics.predictions.labels("busy" if isinstance(error, BusyError) else "failed").inc()
+            reason, message = described(error)
+            failed.note(reason=reason, message=message, request_id=g.request_id)
             raise
         return json_answer({"results": results, "model_version": services.model_version})
 

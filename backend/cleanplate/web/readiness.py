@@ -2,7 +2,8 @@ import threading
 import time
 from typing import Final
 
-from cleanplate.web.services import Check, Services
+from cleanplate.app.checks import Check
+from cleanplate.web.services import Services
 
 _FRESH_S: Final = 10.0
 

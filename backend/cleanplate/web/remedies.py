@@ -1,10 +1,10 @@
-"""What a person can do about a job that did not end well, by the reason it ended with."""
+"""What a person can do about a job or a click that did not end well, by the reason it ended with."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-_OTHER: Final = "Look up the job in the worker's log, mend what it names, then retry the job."
+_OTHER: Final = "Look it up in the log, mend what is named there, then try again."
 
 _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -45,7 +45,7 @@ _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         "needs_attention": "Open the task, mend what the message names and update the annotation.",
         "unaccepted_prompts": "Open the task, accept the suggested mask (the tick below the image) and update.",
         "certificate_failed": "The copy was not published because it broke a promise; please report this.",
-        "busy": "Ask again in a moment.",
+        "busy": "Click again in a moment. Should this happen often, more people click than this machine can serve.",
     }
 )
 

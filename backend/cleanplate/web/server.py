@@ -25,6 +25,9 @@ log = structlog.get_logger()
 
 _MAX_HEAD_BYTES: Final = 32 * 1024
 
+_NO_LIMIT: Final = 10**19
+"""Our own rules limit bodies: one place that refuses them, and one wording."""
+
 _BACKLOG: Final = 1024
 """So many clients may knock at once: a burst of webhooks waits in the kernel and is not turned away."""
 
@@ -62,7 +65,7 @@ class Server:
             ident="cleanplate",
             backlog=_BACKLOG,
             max_request_header_size=_MAX_HEAD_BYTES,
-            max_request_body_size=web.options.max_body_bytes + 1,
+            max_request_body_size=_NO_LIMIT,
             # Bodies hold masks and addresses of images; none of it is written to disk.
             inbuf_overflow=web.options.max_body_bytes + 1,
             connection_limit=patience.crowd + _FEW_DESCRIPTORS,

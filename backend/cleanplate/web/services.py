@@ -1,36 +1,11 @@
 """What the web needs of the rest of cleanplate, in the words of the web."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from cleanplate.app.checks import Check, EngineInUse
 from cleanplate.jobs.job import Job, JobState
 from cleanplate.label_studio.payloads import PredictRequest
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that must be right for cleanplate to work.
-
-    Attributes:
-        name: a few words; they are public.
-        ok: whether it is right.
-        message: what was found; for people who may see the status page.
-        remedy: what to do about it; empty if nothing has to be done.
-    """
-
-    name: str
-    ok: bool
-    message: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True)
-class EngineInUse:
-    """An engine this process answers or fills with."""
-
-    kind: str
-    version: str
 
 
 class Services(Protocol):
@@ -51,6 +26,10 @@ class Services(Protocol):
 
         Without prompts the answer is empty and comes at once; preparing the images goes on behind it.
         """
+        ...
+
+    def click_events(self) -> Iterable[tuple[str, int]]:
+        """What happened to clicks since the start, and how often: Label Studio shows annotators none of it."""
         ...
 
     def hint(self, project_id: int, task_id: int | None) -> None:

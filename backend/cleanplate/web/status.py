@@ -8,7 +8,9 @@ from typing import Final
 from flask import Blueprint, g, render_template
 
 import cleanplate
+from cleanplate.app.checks import Outcome
 from cleanplate.jobs.job import Job, JobState
+from cleanplate.web.clicks import FailedClick, FailedClicks
 from cleanplate.web.readiness import Readiness
 from cleanplate.web.remedies import remedy_for
 from cleanplate.web.services import Services
@@ -28,6 +30,8 @@ _EXPLAINED: Final = {
     JobState.CANCELLED: "annotation deleted",
 }
 
+_MARKS: Final = {Outcome.OK: "✓", Outcome.WARNING: "!", Outcome.FAILED: "✗"}
+
 _AGES: Final = (
     (timedelta(days=2), timedelta(days=1), "d"),
     (timedelta(hours=2), timedelta(hours=1), "h"),
@@ -36,7 +40,7 @@ _AGES: Final = (
 
 
 @dataclass(frozen=True)
-class Row:
+class JobRow:
     """A job as the page shows it: ids and reasons, nothing of the image or the people."""
 
     where: str
@@ -50,7 +54,19 @@ class Row:
     remedy: str
 
 
-def status_routes(services: Services, readiness: Readiness) -> Blueprint:
+@dataclass(frozen=True)
+class ClickRow:
+    """A failed click as the page shows it."""
+
+    when: str
+    age: str
+    reason: str
+    message: str
+    remedy: str
+    request_id: str
+
+
+def status_routes(services: Services, readiness: Readiness, failed: FailedClicks) -> Blueprint:
     """`/status`."""
     routes = Blueprint("status", __name__)
 
@@ -67,9 +83,12 @@ def status_routes(services: Services, readiness: Readiness) -> Blueprint:
             model_version=services.model_version,
             engines=services.engines,
             checks=readiness.checks(),
+            marks=_MARKS,
             states=[(state.value, counts.get(state, 0), explained) for state, explained in _EXPLAINED.items()],
-            failures=[_row(job, now) for job in failures],
-            copies=[_row(job, now) for job in done],
+            failures=[_job_row(job, now) for job in failures],
+            clicks=[_click_row(click, now) for click in failed.last()],
+            click_events=[(event.replace("_", " "), count) for event, count in services.click_events() if count],
+            copies=[_job_row(job, now) for job in done],
         )
 
     return routes
@@ -81,9 +100,9 @@ def _failures(services: Services) -> Sequence[Job]:
     return sorted(failed, key=lambda job: job.updated_at, reverse=True)[:_SHOWN]
 
 
-def _row(job: Job, now: datetime) -> Row:
+def _job_row(job: Job, now: datetime) -> JobRow:
     subject = job.subject
-    return Row(
+    return JobRow(
         where=f"project {subject.project_id}, task {subject.task_id}, annotation {subject.annotation_id}",
         link=f"{subject.label_studio_url}/projects/{subject.project_id}/data?task={subject.task_id}",
         when=job.updated_at.isoformat(timespec="seconds"),
@@ -93,6 +112,17 @@ def _row(job: Job, now: datetime) -> Row:
         reason=job.reason,
         message=job.message,
         remedy=remedy_for(job.reason),
+    )
+
+
+def _click_row(click: FailedClick, now: datetime) -> ClickRow:
+    return ClickRow(
+        when=click.at.isoformat(timespec="seconds"),
+        age=_age(now - click.at),
+        reason=click.reason,
+        message=click.message,
+        remedy=remedy_for(click.reason),
+        request_id=click.request_id,
     )
 
 

@@ -1,6 +1,6 @@
 import base64
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,12 +8,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from cleanplate.app.checks import Check, Outcome
 from cleanplate.jobs.job import Job, JobState, Subject
 from cleanplate.label_studio.payloads import PredictRequest
 from cleanplate.web.app import create_app
 from cleanplate.web.credentials import BasicAuth, WebhookSecrets
 from cleanplate.web.options import WebOptions
-from cleanplate.web.services import Check, EngineInUse
+from cleanplate.web.services import EngineInUse
 
 SECRET = "the-present-secret-of-the-webhook"
 
@@ -36,7 +37,7 @@ class CountingServices:
         self.entered = threading.Semaphore(0)
         self.by_state: dict[JobState, list[Job]] = {}
         self.oldest_s: float | None = None
-        self.found: list[Check] = [Check("label studio", True, "answers in 12 ms")]
+        self.found: list[Check] = [Check("label studio", Outcome.OK, "answers in 12 ms")]
 
     def predict(self, request: PredictRequest) -> list[dict[str, Any]]:
         self.asked.append(request)
@@ -47,6 +48,9 @@ class CountingServices:
         if self.error:
             raise self.error
         return self.answer
+
+    def click_events(self) -> Iterable[tuple[str, int]]:
+        return [("answered", 12), ("superseded", 3), ("warmed", 0)]
 
     def hint(self, project_id: int, task_id: int | None) -> None:
         if self.error:

@@ -1,3 +1,4 @@
+import json
 import re
 
 import pytest
@@ -119,6 +120,33 @@ def test_the_access_log_has_the_route_and_nothing_the_caller_wrote(client: Flask
     answered = [line for line in lines if line["event"] == "request answered"]
     assert [(line["route"], line["status"]) for line in answered] == [("none", 404), ("/predict", 400)]
     assert "hush" not in repr(lines)
+
+
+def test_probes_do_not_fill_the_log(client: FlaskClient) -> None:
+    with structlog.testing.capture_logs() as lines:
+        client.get("/health")
+        client.get("/versions")
+
+    assert [(line["route"], line["log_level"]) for line in lines] == [("/health", "debug"), ("/versions", "info")]
+
+
+def test_what_one_request_left_in_the_log_context_does_not_stick_to_the_next(client, services, click) -> None:
+    structlog.contextvars.bind_contextvars(task="of another")
+    seen: list[dict[str, object]] = []
+    services.predict = lambda _: seen.append(structlog.contextvars.get_contextvars()) or []
+
+    client.post("/predict", json=click)
+
+    assert list(seen[0]) == ["request_id"]
+
+
+def test_a_body_shorter_than_announced_is_never_parsed(client: FlaskClient, services, click) -> None:
+    body = json.dumps(click).encode()
+
+    answer = client.post("/predict", data=body, environ_overrides={"CONTENT_LENGTH": str(len(body) + 1)})
+
+    assert (answer.status_code, answer.json["error"]["reason"]) == (400, "body_incomplete")
+    assert services.asked == []
 
 
 def test_lines_about_one_request_carry_its_id(client: FlaskClient, services, click) -> None:

@@ -5,11 +5,13 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
+from cleanplate.app.checks import Check, Outcome
 from cleanplate.jobs.job import JobState
 from cleanplate.web import readiness
 from cleanplate.web.app import create_app
+from cleanplate.web.credentials import WebhookSecrets
+from cleanplate.web.options import WebOptions
 from cleanplate.web.readiness import Readiness
-from cleanplate.web.services import Check
 
 
 def test_livez_answers_without_looking_at_anything(client: FlaskClient, services) -> None:
@@ -24,12 +26,34 @@ def test_readyz_is_ready_when_all_is_well(client: FlaskClient) -> None:
 
 
 def test_readyz_names_what_fails_and_tells_no_more(client: FlaskClient, services) -> None:
-    services.found = [Check("queue", True, "hush"), Check("label studio", False, "hush", remedy="hush")]
+    services.found = [Check("queue", Outcome.OK, "hush"), Check("label studio", Outcome.FAILED, "hush", remedy="hush")]
 
     answer = client.get("/readyz")
 
     assert answer.status_code == 503
     assert answer.json == {"status": "not ready", "checks": {"queue": "ok", "label studio": "failing"}}
+
+
+def test_readyz_is_not_ready_before_the_first_look_has_found_anything(client: FlaskClient, services) -> None:
+    services.found = []
+
+    assert client.get("/readyz").status_code == 503
+
+
+def test_readyz_is_not_ready_while_every_place_for_clicks_is_taken(services, click) -> None:
+    options = WebOptions(WebhookSecrets("secret"), running_predictions=1, waiting_predictions=0)
+    app = create_app(services, options)
+    services.hold.clear()
+    with ThreadPoolExecutor() as pool:
+        clicked = pool.submit(app.test_client().post, "/predict", json=click)
+        assert services.entered.acquire(timeout=10)
+
+        full = app.test_client().get("/readyz")
+        services.hold.set()
+        clicked.result()
+
+    assert full.status_code == 503
+    assert app.test_client().get("/readyz").status_code == 200
 
 
 def test_probes_ten_a_second_look_once(client: FlaskClient, services) -> None:
@@ -64,7 +88,7 @@ def test_while_one_looks_the_others_are_told_the_last_finding(services, monkeypa
     def checks() -> list[Check]:
         looking.set()
         assert go_on.wait(10)
-        return [Check("label studio", False, "gone")]
+        return [Check("label studio", Outcome.FAILED, "gone")]
 
     services.checks = checks
     with ThreadPoolExecutor() as pool:
@@ -85,7 +109,7 @@ def test_a_look_that_failed_does_not_end_all_looking(services) -> None:
     assert ready.checks()
 
 
-def test_the_figures_can_be_read_and_hold_the_queue(client: FlaskClient, services, failed_job) -> None:
+def test_the_figures_can_be_read_and_hold_the_queue_and_the_clicks(client: FlaskClient, services, failed_job) -> None:
     services.by_state = {JobState.DEAD: [failed_job] * 3}
     services.oldest_s = 12.5
     client.get("/health")
@@ -95,6 +119,8 @@ def test_the_figures_can_be_read_and_hold_the_queue(client: FlaskClient, service
     jobs = {sample.labels["state"]: sample.value for sample in families["cleanplate_jobs"].samples}
     assert (jobs["dead"], jobs["ready"]) == (3, 0)
     assert families["cleanplate_oldest_ready_job_seconds"].samples[0].value == 12.5
+    clicks = {sample.labels["event"]: sample.value for sample in families["cleanplate_click_events"].samples}
+    assert clicks == {"answered": 12, "superseded": 3, "warmed": 0}
     requests = {
         (sample.labels["route"], sample.labels["status"]): sample.value
         for sample in families["cleanplate_requests"].samples

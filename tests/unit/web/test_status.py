@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from flask.testing import FlaskClient
 
+from cleanplate.app.checks import Check, Outcome
+from cleanplate.errors import PromptError
 from cleanplate.jobs.job import JobState
-from cleanplate.web.services import Check
 
 
 def test_the_page_shows_what_failed_why_and_what_to_do(client: FlaskClient, services, failed_job) -> None:
@@ -21,7 +22,7 @@ def test_the_page_shows_what_failed_why_and_what_to_do(client: FlaskClient, serv
 
 
 def test_the_page_shows_a_failing_connection_with_its_remedy(client: FlaskClient, services) -> None:
-    services.found = [Check("label studio", False, "refused", remedy="Start it.")]
+    services.found = [Check("label studio", Outcome.FAILED, "refused", remedy="Start it.")]
 
     page = client.get("/status").text
 
@@ -68,10 +69,60 @@ def test_the_newest_failures_come_first_and_ten_are_enough(client: FlaskClient, 
     assert page.index("task 111,") < page.index("task 102,")
 
 
+def test_a_click_that_got_no_mask_is_shown_because_label_studio_shows_nothing(client, services, click) -> None:
+    services.error = PromptError("the click lies beside the image")
+    answer = client.post("/predict", json=click)
+
+    page = client.get("/status").text
+
+    assert "bad_prompt" in page
+    assert "the click lies beside the image" in page
+    assert "Click or draw on the object itself" in page
+    assert answer.headers["X-Request-Id"] in page
+
+
+def test_a_click_that_failed_for_an_unknown_reason_shows_where_to_look(client, services, click) -> None:
+    services.error = ZeroDivisionError("hush")
+    client.post("/predict", json=click)
+
+    page = client.get("/status").text
+
+    assert "internal" in page
+    assert "the log has it under this request id" in page
+    assert "hush" not in page
+
+
+def test_only_the_last_failed_clicks_are_kept(client, services, click) -> None:
+    for number in range(12):
+        services.error = PromptError(f"<number {number}>")
+        client.post("/predict", json=click)
+
+    page = client.get("/status").text
+
+    assert [number for number in range(12) if f"number {number}&gt;" in page] == list(range(2, 12))
+    assert page.index("number 11&gt;") < page.index("number 2&gt;")
+
+
+def test_what_happened_to_clicks_is_summed_up_without_what_did_not_happen(client) -> None:
+    page = " ".join(client.get("/status").text.split())
+
+    assert "answered 12, superseded 3." in page
+    assert "warmed" not in page
+
+
+def test_a_warning_shows_its_remedy_and_is_no_reason_for_alarm(client: FlaskClient, services) -> None:
+    services.found = [Check("data directory", Outcome.WARNING, "only 0.2 GiB free", "Make room on that disk.")]
+
+    page = client.get("/status").text
+
+    assert "Make room on that disk." in page
+    assert "all is well" in page
+
+
 def test_nothing_on_the_page_is_taken_for_markup(client: FlaskClient, services, failed_job) -> None:
     nasty = "<script>alert(1)</script>\"'"
     services.by_state = {JobState.DEAD: [replace(failed_job, message=nasty, reason=nasty)]}
-    services.found = [Check(nasty, False, nasty, remedy=nasty)]
+    services.found = [Check(nasty, Outcome.FAILED, nasty, remedy=nasty)]
 
     page = client.get("/status").text
 
