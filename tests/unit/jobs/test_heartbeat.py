@@ -18,7 +18,7 @@ class ProbedQueue(SqliteQueue):
     """Counts the beats, and fails them on demand."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, lease_s=60, max_attempts=3)
+        super().__init__(path, lease_s=60, max_attempts=1)
         self.beats = 0
         self.failures: list[Exception] = []
         self.third_beat = Event()
@@ -45,8 +45,8 @@ class Exit:
 
 
 @pytest.fixture
-def queue(tmp_path) -> ProbedQueue:
-    return ProbedQueue(tmp_path / "jobs.sqlite3")
+def queue(folder) -> ProbedQueue:
+    return ProbedQueue(folder / "jobs.sqlite3")
 
 
 @pytest.fixture
@@ -66,14 +66,19 @@ def test_a_lease_is_extended_again_and_again_while_the_job_runs(queue, lease) ->
     assert leave.codes == []
 
 
-def test_no_beat_comes_after_the_job(queue, lease) -> None:
-    with Heartbeat(queue, lease, lease_s=LEASE_S, stop=Event(), grace_s=LONG_S):
-        assert queue.third_beat.wait(LONG_S)
-    beats = queue.beats
-    queue.done(lease, {})
+def test_a_beat_under_way_ends_before_the_job_is_given_back(queue, lease, monkeypatch) -> None:
+    began, let_go = Event(), Event()
 
-    assert queue.beats == beats
-    assert not any(thread.name == "heartbeat" for thread in threading.enumerate())
+    def extend_slowly(_lease: Lease) -> None:
+        began.set()
+        let_go.wait(LONG_S)
+
+    monkeypatch.setattr(queue, "extend", extend_slowly)
+    with Heartbeat(queue, lease, lease_s=LEASE_S, stop=Event(), grace_s=LONG_S):
+        assert began.wait(LONG_S)
+        threading.Timer(LEASE_S, let_go.set).start()
+
+    assert let_go.is_set()
 
 
 def test_a_lost_lease_ends_the_process(queue, lease) -> None:

@@ -73,8 +73,8 @@ def time() -> Time:
 
 
 @pytest.fixture
-def queue(tmp_path, time) -> SqliteQueue:
-    return SqliteQueue(tmp_path / "jobs.sqlite3", lease_s=60, max_attempts=3, clock=time.now)
+def queue(folder, time) -> SqliteQueue:
+    return SqliteQueue(folder / "jobs.sqlite3", lease_s=60, max_attempts=3, clock=time.now)
 
 
 @pytest.fixture

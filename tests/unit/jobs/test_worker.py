@@ -48,8 +48,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def queue(tmp_path, clock) -> SqliteQueue:
-    queue = SqliteQueue(tmp_path / "jobs.sqlite3", lease_s=LEASE_S, max_attempts=MAX_ATTEMPTS, clock=clock)
+def queue(folder, clock) -> SqliteQueue:
+    queue = SqliteQueue(folder / "jobs.sqlite3", lease_s=LEASE_S, max_attempts=MAX_ATTEMPTS, clock=clock)
     queue.put(NewJob("a", SUBJECT))
     return queue
 
@@ -321,8 +321,8 @@ class FailingQueue(SqliteQueue):
 
 
 @pytest.mark.parametrize("broken", [{"claim"}, {"done", "later"}])
-def test_a_queue_that_cannot_be_used_for_a_while_loses_nothing(tmp_path, clock, stop, monkeypatch, broken) -> None:
-    queue = FailingQueue(tmp_path / "failing.sqlite3", lease_s=LEASE_S, max_attempts=MAX_ATTEMPTS, clock=clock)
+def test_a_queue_that_cannot_be_used_for_a_while_loses_nothing(folder, clock, stop, monkeypatch, broken) -> None:
+    queue = FailingQueue(folder / "failing.sqlite3", lease_s=LEASE_S, max_attempts=MAX_ATTEMPTS, clock=clock)
     queue.put(NewJob("a", SUBJECT))
     sound = worker(queue, lambda _lease, _report: {})
     monkeypatch.setattr(FailingQueue, "broken", broken)
@@ -398,14 +398,16 @@ Event().wait()
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_asks_to_stop_and_the_second_ends_the_process(number) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True, env=environment)
+    try:
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(number)
         assert process.stdout.readline() == "told to stop\n"
         process.send_signal(number)
         assert process.wait(10) == -number
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_every_log_line_of_a_job_names_it_and_none_names_the_label_studio(queue, stop) -> None:
