@@ -11,10 +11,8 @@ SIZE = Size(12, 10)
 FINE = 16
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=16))
-coordinates = st.floats(-3, 15)
-polygons = st.lists(
-    st.tuples(coordinates, coordinates), min_size=3, max_size=9, unique_by=lambda p: (round(p[0], 3), p[1])
-)
+coordinates = st.integers(-3000, 15_000).map(lambda thousandth: thousandth / 1000)
+polygons = st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=9, unique=True)
 
 
 def drawn(rings, size):
