@@ -157,7 +157,7 @@ def _errors_translated(name: str) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if type(error) is not sqlite3.DatabaseError:
             raise  # its subclasses are our own mistakes
-        raise StorageError(f"{name} is damaged ({error}): move it away; the sweep makes its jobs again") from error
+        raise StorageError(f"{name} is damaged ({error}): put a copy from before in its place") from error
 
 
 def _sentence(error: sqlite3.OperationalError | OSError) -> str:

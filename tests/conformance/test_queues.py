@@ -749,3 +749,12 @@ def test_the_longest_wait_is_that_of_the_job_that_was_ready_first(rig) -> None:
     assert rig.queue.oldest_ready_at() == first_at
     claimed(rig.queue)
     assert rig.queue.oldest_ready_at() == first_at + timedelta(seconds=5)
+
+
+def test_a_job_that_has_to_wait_before_it_is_tried_again_is_not_late(rig) -> None:
+    rig.queue.put(job("a"))
+    rig.queue.later(claimed(rig.queue), reason="busy", message="ask again", delay_s=30)
+
+    assert rig.queue.oldest_ready_at() is None
+    rig.wait(31)
+    assert rig.queue.oldest_ready_at() == rig.queue.get("a").ready_at

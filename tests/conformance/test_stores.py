@@ -52,6 +52,28 @@ def test_of_many_that_put_at_once_one_is_told_it_was_the_first(store) -> None:
     assert list(store.keys()) == ["a/b.png"]
 
 
+def test_of_many_that_put_other_bytes_at_once_one_wins_and_all_others_are_refused(store) -> None:
+    def put(number: int) -> bytes | None:
+        content = bytes([number]) * 1000
+        try:
+            store.put_if_absent("a.png", content)
+        except StorageConflictError:
+            return None
+        return content
+
+    with ThreadPoolExecutor(8) as pool:
+        [won] = [content for content in pool.map(put, range(40)) if content is not None]
+
+    assert store.get("a.png") == won
+
+
+def test_an_object_may_be_empty(store) -> None:
+    assert store.put_if_absent("a.png", b"")
+    assert store.get("a.png") == b""
+    with pytest.raises(StorageConflictError):
+        store.put_if_absent("a.png", b"x")
+
+
 def test_what_was_deleted_is_gone_and_can_be_put_again(store) -> None:
     store.put_if_absent("a.png", b"first")
 
@@ -83,6 +105,8 @@ def test_keys_are_sorted_and_can_be_narrowed(store) -> None:
         "a\nb.png",
         "x" * 256,
         "é" * 128,
+        "photo\u202egnp.png",
+        "half a character \ud800.png",
     ],
 )
 def test_a_key_that_could_lead_astray_is_refused(store, key) -> None:

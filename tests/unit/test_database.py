@@ -198,6 +198,7 @@ def test_a_writer_that_waits_too_long_gives_up_and_may_come_back(path, monkeypat
     assert read(database) == ["second"]
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_child_process_loses_nothing_when_its_parent_closes_the_file(path) -> None:
     database = Database(path, "notes", [FIRST])
     write(database, "before the fork")

@@ -298,7 +298,8 @@ class SqliteQueue:
 
     def oldest_ready_at(self) -> datetime | None:
         with self._database.reading() as db:
-            oldest = db.execute("SELECT MIN(ready_at) FROM jobs WHERE state = 'ready'").fetchone()[0]
+            due = "SELECT MIN(ready_at) FROM jobs WHERE state = 'ready' AND ready_at <= ?"
+            oldest = db.execute(due, (self._now(db),)).fetchone()[0]
         return None if oldest is None else _datetime(oldest)
 
     def hint(self, project_id: int, task_id: int | None) -> None:

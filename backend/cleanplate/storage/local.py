@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from cleanplate.errors import StorageConflictError, StorageKeyError, StorageUnavailableError
+from cleanplate.errors import StorageConflictError, StorageError, StorageKeyError, StorageUnavailableError
 
 FIXED_TIME_S: Final = 946_684_800
 """2000-01-01T00:00:00Z: the time every file claims, so that none tells when its original was looked at."""
@@ -16,6 +16,7 @@ FIXED_TIME_S: Final = 946_684_800
 _DRAFT_PREFIX: Final = ".cleanplate-draft-"
 _ABANDONED_S: Final = 24 * 3600
 _MAX_SEGMENT_BYTES: Final = 255
+# Label Studio, another user perhaps, has to read the copies, whatever our umask says.
 _FILE_MODE: Final = 0o644
 _FOLDER_MODE: Final = 0o755
 
@@ -109,9 +110,16 @@ def _segments(key: str) -> list[str]:
 
 
 def _make_folder(name: str, parent: int) -> None:
-    with suppress(FileExistsError):
+    try:
         os.mkdir(name, _FOLDER_MODE, dir_fd=parent)
-        os.fsync(parent)
+    except FileExistsError:
+        return
+    made = _open_folder(name, parent)
+    try:
+        os.fchmod(made, _FOLDER_MODE)
+    finally:
+        os.close(made)
+    os.fsync(parent)
 
 
 def _open_folder(name: str, parent: int) -> int:
@@ -142,23 +150,33 @@ def _put(folder: int, name: str, content: bytes) -> bool:
     draft = f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
     try:
         _write(folder, draft, content)
-        try:
-            # A link and not a rename: it never replaces what is there.
-            os.link(draft, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        except FileExistsError:
-            _require_same(folder, name, content)
-            return False
-        os.fsync(folder)
+        new = _link(folder, draft, name)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(draft, dir_fd=folder)
+    if not new:
+        _require_same(folder, name, content)
+    # Also if it was there: who put it may have been killed before this.
+    os.fsync(folder)
+    return new
+
+
+def _link(folder: int, draft: str, name: str) -> bool:
+    """Give a finished draft its name; False if the name is taken. A link, because a rename would take it away."""
+    try:
+        os.link(draft, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno in {errno.EPERM, errno.EOPNOTSUPP}:
+            raise StorageError("the store's file system has no hard links; choose another place") from error
+        raise
     return True
 
 
 def _write(folder: int, name: str, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(name, flags, _FILE_MODE, dir_fd=folder), "wb") as file:
-        # Label Studio, another user perhaps, has to read it, whatever our umask says.
         os.fchmod(file.fileno(), _FILE_MODE)
         file.write(content)
         file.flush()

@@ -4,6 +4,7 @@ import hmac
 import os
 import secrets
 from base64 import b32encode
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -70,10 +71,12 @@ def _create(path: Path) -> None:
             file.write(secrets.token_bytes(KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with suppress(FileExistsError):  # another process was faster; its key counts
             os.link(draft, path)
-        except FileExistsError:
-            # Another process was faster; its key counts.
-            return
     finally:
         draft.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,10 +1,11 @@
 import errno
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from cleanplate.errors import StorageConflictError, StorageKeyError, StorageUnavailableError
+from cleanplate.errors import StorageConflictError, StorageError, StorageKeyError, StorageUnavailableError
 from cleanplate.storage import local
 from cleanplate.storage.local import FIXED_TIME_S, LocalStore
 
@@ -26,15 +27,17 @@ def test_a_folder_that_is_missing_is_said_to_be(tmp_path) -> None:
         LocalStore(tmp_path / "nowhere")
 
 
-def test_a_file_claims_the_fixed_time_and_can_be_read_by_others(store, root) -> None:
-    before = os.umask(0o077)
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_file_claims_the_fixed_time_and_can_be_read_by_others(store, root, umask) -> None:
+    before = os.umask(umask)
     try:
-        store.put_if_absent("a/b.png", b"pixels")
+        store.put_if_absent("a/b/c.png", b"pixels")
     finally:
         os.umask(before)
 
-    assert (root / "a/b.png").stat().st_mtime == FIXED_TIME_S
-    assert (root / "a/b.png").stat().st_mode & 0o777 == 0o644
+    assert (root / "a/b/c.png").stat().st_mtime == FIXED_TIME_S
+    modes = [(root / name).stat().st_mode & 0o777 for name in ("a", "a/b", "a/b/c.png")]
+    assert modes == [0o755, 0o755, 0o644]
 
 
 @pytest.mark.parametrize("link", ["folder", "file"])
@@ -78,6 +81,52 @@ def test_a_disk_that_fails_leaves_no_part_of_a_file(store, root, monkeypatch, nu
         store.put_if_absent("a.png", b"x")
 
     assert caught.value.transient
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("call", ["fchmod", "utime", "fsync", "link", "unlink"])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_process_killed_while_it_puts_leaves_all_or_nothing(store, call, before) -> None:
+    content = b"pixels" * 10_000
+    child = os.fork()
+    if child == 0:
+        try:
+            kill_at(call, before=before)
+            store.put_if_absent("a.png", content)
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert store.get("a.png") in {None, content}
+    assert list(store.keys()) in ([], ["a.png"])
+    store.put_if_absent("a.png", content)
+    assert store.get("a.png") == content
+
+
+def kill_at(call: str, *, before: bool) -> None:
+    """Have this process killed at its next such call, before or after it does its work."""
+    work = getattr(os, call)
+
+    def die(*arguments, **options) -> None:
+        if not before:
+            work(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(os, call, die)
+
+
+def test_a_file_system_without_hard_links_is_said_to_be_the_wrong_place(store, root, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(local.os, "link", refuse)
+
+    with pytest.raises(StorageError, match="hard links") as caught:
+        store.put_if_absent("a.png", b"x")
+
+    assert not caught.value.transient
     assert list(root.iterdir()) == []
 
 
