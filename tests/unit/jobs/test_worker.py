@@ -282,9 +282,11 @@ def test_a_worker_that_lost_its_job_leaves_it_to_the_other(queue, stop, clock) -
         report("publish")
         raise AssertionError("it went on")
 
-    assert worker(queue, handle).work(stop)
+    with structlog.testing.capture_logs() as lines:
+        worker(queue, handle).work(stop)
 
     assert (found(queue).state, found(queue).attempt, found(queue).step) == (JobState.LEASED, 2, "")
+    assert [line["event"] for line in lines] == ["job starts", "a job was taken away"]
 
 
 def test_a_worker_that_lost_its_job_at_the_last_moment_does_not_end_it(queue, stop, clock) -> None:
