@@ -39,6 +39,9 @@ _IDLE_S: Final = 75
 
 _TICK_S: Final = 1.0
 
+_FAREWELL_S: Final = 0.2
+"""Idle workers need a moment to end; one that outlasted the grace ends with the process."""
+
 _Address: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 _NO_SUCH_ADDRESS: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -110,7 +113,7 @@ class Server:
         end = time.monotonic() + self._grace_s
         while any(listener.is_busy for listener in self._listeners) and time.monotonic() < end:
             wasyncore.loop(timeout=_TICK_S, use_poll=True, map=self._map, count=1)
-        self._workers.shutdown(timeout=_TICK_S)
+        self._workers.shutdown(timeout=_FAREWELL_S)
         wasyncore.close_all(self._map)
 
     def stop(self) -> None:

@@ -44,6 +44,16 @@ def get(port: int, path: str) -> int:
         connection.close()
 
 
+def wait_until_nobody_listens(port: int) -> None:
+    while True:
+        try:
+            get(port, "/health")
+        except ConnectionRefusedError:
+            return
+        except ConnectionError:
+            continue  # it was in the queue when the listening ended
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
 def test_an_address_others_can_reach_needs_a_password(app, host: str) -> None:
     with pytest.raises(SettingsError, match="CLEANPLATE_BASIC_AUTH_USER"):
@@ -101,12 +111,24 @@ def test_what_has_come_in_is_answered_before_the_server_ends(app, services, clic
         clicked = pool.submit(ask)
         assert services.entered.acquire(timeout=10)
         server.stop()
+        wait_until_nobody_listens(server.port)
+        assert not clicked.done()
+        threading.Event().wait(0.5)  # longer than idle workers are waited for
         services.hold.set()
 
         assert json.loads(clicked.result())["results"] == services.answer
         run.result(timeout=10)
-    with pytest.raises(ConnectionRefusedError):
-        get(server.port, "/health")
+
+
+def test_no_thread_of_an_ended_server_is_left(app) -> None:
+    before = set(threading.enumerate())
+    server = Server(app, host="127.0.0.1", port=0)
+    assert len(set(threading.enumerate()) - before) >= 30
+
+    server.stop()
+    server.run()
+
+    assert set(threading.enumerate()) == before
 
 
 def test_a_request_that_outlasts_the_grace_is_not_waited_for(app, services, click) -> None:
