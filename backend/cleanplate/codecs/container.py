@@ -137,15 +137,16 @@ def _forbidden_jpeg(parts: Sequence[Part]) -> Iterator[str]:
     seen: set[str] = set()
     for part in parts:
         slot = "SOF" if part.kind in _FRAME_HEADERS else part.kind
-        if not (part.kind in jpeg.ESSENTIAL or _is_plain_jfif(part) or jpeg.is_adobe(part)):
+        if not (part.kind in jpeg.ESSENTIAL or _says_only_colours(part)):
             yield _jpeg_name(part)
         elif slot in seen and slot not in _REPEATABLE_SEGMENTS:
             yield f"second {part.kind} segment"
         seen.add(slot)
 
 
-def _is_plain_jfif(part: Part) -> bool:
-    return jpeg.is_jfif(part) and part.content_bytes == _PLAIN_JFIF_BYTES
+def _says_only_colours(part: Part) -> bool:
+    expected = _PLAIN_JFIF_BYTES if jpeg.is_jfif(part) else jpeg.ADOBE_BYTES if jpeg.is_adobe(part) else None
+    return part.content_bytes == expected
 
 
 def _jpeg_name(part: Part) -> str:

@@ -225,17 +225,17 @@ def _require_one_image(parts: Sequence[Part]) -> tuple[str, ...]:
     Cameras add previews and phones maps of brightness; neither shows what the first image does not, and a copy has
     none of them. A view from another place or moment would need its own masks.
     """
-    others = jpeg.other_images(parts)
-    has_gain_map = bool(others) and jpeg.has_gain_map(parts)
-    if any(kind is not ImageKind.THUMBNAIL and not has_gain_map for kind in others) or ImageKind.VIEW in others:
-        message = (
-            f"a JPEG of {len(others) + 1} images (MPO) cannot be handled: a copy would need every one of them cleaned"
-        )
-        raise UnsupportedImageError(message)
-    if others:
-        return ("previews or a map for brighter screens were left out",)
     trailing = sum(part.content_bytes for part in parts if part.kind == TRAILING)
-    return (f"{trailing} bytes behind the image were left out",) if trailing else ()
+    if not trailing:
+        return ()
+    others = jpeg.other_images(parts)
+    if not others:
+        return (f"{trailing} bytes behind the image were left out",)
+    additions = {ImageKind.THUMBNAIL, ImageKind.UNKNOWN} if jpeg.has_gain_map(parts) else {ImageKind.THUMBNAIL}
+    if additions.issuperset(others):
+        return ("previews or a map for brighter screens were left out",)
+    message = f"a JPEG of {len(others) + 1} images (MPO) cannot be handled: a copy would need every one of them cleaned"
+    raise UnsupportedImageError(message)
 
 
 def _read_png(parts: Sequence[Part], limits: ImageLimits) -> Picture:

@@ -77,7 +77,8 @@ _EXIF: Final = b"Exif\0"
 _EXIF_HEADER_BYTES: Final = 6
 _ICC: Final = b"ICC_PROFILE\0"
 _ADOBE: Final = b"Adobe"
-_ADOBE_BYTES: Final = 12
+ADOBE_BYTES: Final = 12
+"""An Adobe segment of more holds something else as well."""
 
 _MPF: Final = b"MPF\0"
 _MPF_IMAGES: Final = 0xB002
@@ -265,7 +266,7 @@ def is_jfif(part: Part) -> bool:
 
 def is_adobe(part: Part) -> bool:
     """Whether it is the segment in which Adobe's software says which colours the samples are."""
-    return part.kind == "APP14" and part.content.startswith(_ADOBE) and len(part.content) == _ADOBE_BYTES
+    return part.kind == "APP14" and part.content.startswith(_ADOBE) and part.content_bytes >= ADOBE_BYTES
 
 
 def orientation(parts: Sequence[Part]) -> int:
@@ -365,7 +366,7 @@ def _is_rgb(parts: Sequence[Part], header: Frame) -> bool:
     """As libjpeg decides: JFIF is always luma and chroma, then Adobe's word counts, then the components' letters."""
     if len(header.components) != _COLOUR or any(is_jfif(part) for part in parts):
         return False
-    adobe = [part.content[-1] for part in parts if is_adobe(part)]
+    adobe = [part.content[ADOBE_BYTES - 1] for part in parts if is_adobe(part)]
     if adobe:
         return adobe[0] == 0
     return bytes(component.number for component in header.components) == b"RGB"

@@ -379,9 +379,11 @@ def test_the_gain_map_of_a_phone_is_left_out_but_another_view_is_not():
             read(with_segments(FORMATS["JPEG"], gain_map, index) + FORMATS["JPEG"])
 
 
-def test_a_broken_index_of_images_is_ignored():
+def test_an_index_that_is_broken_or_of_images_that_are_not_there_is_ignored():
     for content in (b"MPF\0", b"MPF\0II*\0\xff\xff\xff\xff", b"MPF\0" + bytes(40)):
-        assert read(with_segments(FORMATS["JPEG"], segment(0xE2, content))).container.notes == ()
+        picture = read(with_segments(FORMATS["JPEG"], segment(0xE2, content)) + b"tail")
+        assert picture.container.notes == ("4 bytes behind the image were left out",)
+    assert read(with_segments(FORMATS["JPEG"], multi_picture_index(3, 2))).container.notes == ()
 
 
 def test_a_film_behind_the_photograph_is_left_out_and_said_so():
@@ -668,6 +670,13 @@ def test_inverted_inks_behind_luma_and_chroma_become_the_right_colours():
     picture = read(YCCK)
 
     np.testing.assert_allclose(picture.image[4, [4, 28]], [[0xC0, 0x20, 0x40], [0x20, 0x40, 0xC0]], atol=3)
+
+
+def test_an_adobe_segment_with_something_behind_it_still_says_which_colours_the_samples_are():
+    start = YCCK.index(b"\xff\xee")
+    longer = YCCK[:start] + segment(0xEE, YCCK[start + 4 : start + 16] + b"more") + YCCK[start + 16 :]
+
+    np.testing.assert_array_equal(read(longer).image, read(YCCK).image)
 
 
 def test_a_profile_that_means_srgb_goes_without_changing_a_sample():
