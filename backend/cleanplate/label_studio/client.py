@@ -216,13 +216,14 @@ class LabelStudioClient:
         tasks = (Task.parse(item) for item in items)
         return tuple(task for task in tasks if task.data.get(COPY_KEY) == copy_id)
 
-    def create_task(self, project_id: int, data: Mapping[str, Any]) -> Task:
+    def create_task(self, project_id: int, data: Mapping[str, Any], *, meta: Mapping[str, Any]) -> Task:
         """Add a task."""
-        return Task.parse(self._call("POST", "/api/tasks/", body={"project": project_id, "data": dict(data)}))
+        body = {"project": project_id, "data": dict(data), "meta": dict(meta)}
+        return Task.parse(self._call("POST", "/api/tasks/", body=body))
 
-    def update_task(self, task_id: int, data: Mapping[str, Any]) -> Task:
-        """Replace the whole data of a task."""
-        return Task.parse(self._call("PATCH", f"/api/tasks/{task_id}/", body={"data": dict(data)}))
+    def update_task(self, task_id: int, data: Mapping[str, Any], *, meta: Mapping[str, Any]) -> Task:
+        """Replace the whole data and meta of a task."""
+        return Task.parse(self._call("PATCH", f"/api/tasks/{task_id}/", body={"data": dict(data), "meta": dict(meta)}))
 
     def delete_task(self, task_id: int) -> bool:
         """Delete a task with all its annotations; whether there was one."""
@@ -339,10 +340,17 @@ class LabelStudioClient:
         answer = self._call("GET", "/api/storages/localfiles", query={"project": project_id})
         return tuple(LocalStorage.parse(item) for item in _items(answer))
 
-    def create_local_storage(self, project_id: int, *, path: str, title: str) -> LocalStorage:
-        """Let a project show the files in a folder of Label Studio's machine. This alone imports nothing."""
-        body = {"project": project_id, "path": path, "title": title, "use_blob_urls": True}
-        return LocalStorage.parse(self._call("POST", "/api/storages/localfiles", body=body))
+    def create_local_storage(self, project_id: int, *, path: str, title: str, regex_filter: str) -> LocalStorage:
+        """Let a project show the files in a folder of Label Studio's machine. This alone imports nothing.
+
+        Args:
+            project_id: which project.
+            path: the folder, as Label Studio's machine calls it.
+            title: what people see.
+            regex_filter: a sync imports the files whose names match this.
+        """
+        body = {"project": project_id, "path": path, "title": title, "regex_filter": regex_filter}
+        return LocalStorage.parse(self._call("POST", "/api/storages/localfiles", body=body | {"use_blob_urls": True}))
 
     # The wire
 

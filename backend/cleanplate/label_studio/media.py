@@ -138,7 +138,7 @@ class Media:
             return self._from_label_studio(f"{owner}/resolve/?{urlencode({'fileuri': coded})}")
         parts = _parts(url)
         if kind is SourceKind.LOCAL:
-            return self._from_label_studio(local_files_url(_local_name(parts.query)))
+            return self._from_label_studio(local_files_url(local_name(url)))
         return self._from_label_studio(_upload_path(self._own_path(parts) or ""))
 
     def put_upload(self, project_id: int, *, name: str, content: bytes) -> str:
@@ -274,10 +274,16 @@ def _upload_path(path: str) -> str:
     raise UrlNotAllowedError("the image's path is encoded again and again")
 
 
-def _local_name(query: str) -> str:
-    """The file a local-files address names: what stands there once, decoded once, and leads nowhere else."""
+def local_name(url: str) -> str:
+    """The file below the document root that a local-files address names.
+
+    It stands there once, is decoded once, and leads nowhere else.
+
+    Raises:
+        UrlNotAllowedError: It does not.
+    """
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=2)
+        pairs = parse_qsl(_parts(url).query, keep_blank_values=True, strict_parsing=True, max_num_fields=2)
     except ValueError:
         pairs = []
     if [key for key, _ in pairs] != ["d"]:

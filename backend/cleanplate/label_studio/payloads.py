@@ -369,4 +369,6 @@ class LocalStorage(Payload):
     project: Id | None = None
     title: Text = ""
     path: Text = ""
+    regex_filter: Text = ""
+    recursive_scan: bool = False
     use_blob_urls: bool = False

@@ -191,7 +191,7 @@ def test_a_write_is_never_tried_again_by_itself(server) -> None:
     server.on("POST", "/api/tasks/", 502)
 
     with pytest.raises(LabelStudioUnreachableError):
-        LabelStudioClient(server.url, TOKEN, retries=2).create_task(1, {})
+        LabelStudioClient(server.url, TOKEN, retries=2).create_task(1, {}, meta={})
     assert len(server.asked) == 1
 
 
@@ -310,13 +310,14 @@ def test_a_task_is_made_changed_and_deleted(server, client) -> None:
     server.on("PATCH", "/api/tasks/7/", 200, task(7))
     server.on("DELETE", "/api/tasks/7/", 204)
 
-    client.create_task(1, {"image": "a", "cleanplate": "c"})
-    client.update_task(7, {"image": "b"})
+    client.create_task(1, {"image": "a", "cleanplate": "c"}, meta={"cleanplate": {"synthetic": False}})
+    client.update_task(7, {"image": "b"}, meta={})
 
     assert client.delete_task(7)
     assert not client.delete_task(8)
-    assert server.asked[0].json == {"project": 1, "data": {"image": "a", "cleanplate": "c"}}
-    assert server.asked[1].json == {"data": {"image": "b"}}
+    data, meta = {"image": "a", "cleanplate": "c"}, {"cleanplate": {"synthetic": False}}
+    assert server.asked[0].json == {"project": 1, "data": data, "meta": meta}
+    assert server.asked[1].json == {"data": {"image": "b"}, "meta": {}}
 
 
 def test_an_annotation_that_is_gone_is_none(server, client) -> None:
@@ -480,8 +481,9 @@ def test_local_storages_are_listed_and_made(server, client) -> None:
     server.on("POST", "/api/storages/localfiles", 201, {"id": 2, "path": "/files/b"})
 
     assert client.local_storages(1)[0].path == "/files/a"
-    assert client.create_local_storage(1, path="/files/b", title="copies").id == 2
-    assert server.asked[1].json == {"project": 1, "path": "/files/b", "title": "copies", "use_blob_urls": True}
+    assert client.create_local_storage(1, path="/files/b", title="copies", regex_filter="(?!)").id == 2
+    asked = {"project": 1, "path": "/files/b", "title": "copies", "regex_filter": "(?!)", "use_blob_urls": True}
+    assert server.asked[1].json == asked
 
 
 def test_the_version_and_the_legacy_token_are_read(server, client) -> None:
