@@ -1,0 +1,160 @@
+import threading
+from functools import cached_property
+from pathlib import Path
+
+from cleanplate.codecs.images import ImageLimits, picture_from_bytes
+from cleanplate.domain.image import RgbImage
+from cleanplate.domain.policy import Approval
+from cleanplate.engines.embeddings import EmbeddingCache
+from cleanplate.engines.protocols import Inpainter, Segmenter
+from cleanplate.engines.registry import load_inpainter, load_segmenter
+from cleanplate.jobs.sqlite import SqliteQueue
+from cleanplate.jobs.sweep import Sweeper
+from cleanplate.jobs.worker import Worker, stop_on_signals
+from cleanplate.label_studio.client import LabelStudioClient
+from cleanplate.label_studio.media import Media
+from cleanplate.pipeline.approvals import Approvals
+from cleanplate.pipeline.job import CopyMaker
+from cleanplate.pipeline.places import Places
+from cleanplate.pipeline.predict import Predictor
+from cleanplate.pipeline.publish import Publisher
+from cleanplate.pipeline.turns import Conversations
+from cleanplate.settings import Settings
+from cleanplate.storage.ledger import Ledger
+from cleanplate.storage.names import Names, load_or_create_key
+
+
+class Application:
+    """Everything one process is made of. A part is made when it is first asked for, and then kept."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    # Who and where
+
+    @cached_property
+    def client(self) -> LabelStudioClient:
+        """Label Studio. Raises SettingsError if its address or the token is not set."""
+        self.settings.require_label_studio()
+        return LabelStudioClient(self.settings.label_studio_url, self.settings.label_studio_api_key.get_secret_value())
+
+    @cached_property
+    def media(self) -> Media:
+        """Where images come from."""
+        return Media(
+            self.client, allowed_origins=self.settings.allowed_origins, max_bytes=self.settings.max_image_bytes
+        )
+
+    @property
+    def basic_auth(self) -> tuple[str, str]:
+        """User and password Label Studio gives to the ML backend; both empty if it needs none."""
+        return self.settings.basic_auth_user, self.settings.basic_auth_password.get_secret_value()
+
+    @cached_property
+    def webhook_secret(self) -> str:
+        """What a webhook must carry: the setting, or one that was made once and is kept in the data directory."""
+        given = self.settings.webhook_secret.get_secret_value()
+        return given or load_or_create_key(self._secrets_dir / "webhook.key").hex()
+
+    @cached_property
+    def approval(self) -> Approval:
+        """What counts as approved. Raises PolicyError if the setting says something else."""
+        return Approval.from_text(self.settings.approval)
+
+    # What is kept
+
+    @cached_property
+    def queue(self) -> SqliteQueue:
+        """The jobs."""
+        return SqliteQueue(
+            self._data_dir / "jobs.sqlite3", lease_s=self.settings.lease_s, max_attempts=self.settings.max_attempts
+        )
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The copies and their certificates."""
+        return Ledger(self._data_dir / "ledger.sqlite3")
+
+    @cached_property
+    def names(self) -> Names:
+        """What copies and their files are called."""
+        return Names(load_or_create_key(self._secrets_dir / "names.key"))
+
+    # What does the work
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """Answers clicks. Raises EngineError if it cannot be loaded."""
+        return load_segmenter(self.settings.segmenter)
+
+    @cached_property
+    def inpainter(self) -> Inpainter:
+        """Fills what is removed. Raises EngineError if it cannot be loaded."""
+        return load_inpainter(self.settings.inpainter)
+
+    @property
+    def limits(self) -> ImageLimits:
+        """Which images are refused for their size."""
+        return ImageLimits(max_pixels=self.settings.max_image_pixels, max_bytes=self.settings.max_image_bytes)
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What was approved, as jobs."""
+        return Approvals(
+            self.client, approval=self.approval, engine=self.inpainter.version, projects=self.settings.projects
+        )
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Turns clicks into masks."""
+        return Predictor(
+            segmenter=self.segmenter,
+            media=self.media,
+            read_image=self._read_image,
+            embeddings=EmbeddingCache(self.settings.embedding_cache_bytes),
+            conversations=Conversations(),
+            label_studio_url=self.client.url,
+        )
+
+    @cached_property
+    def copy_maker(self) -> CopyMaker:
+        """Makes and publishes the copy that a job asks for."""
+        places = Places(self.client, self.media, local_root=self.settings.local_files_root)
+        return CopyMaker(
+            client=self.client,
+            media=self.media,
+            approvals=self.approvals,
+            inpainter=self.inpainter,
+            limits=self.limits,
+            names=self.names,
+            places=places,
+            publisher=Publisher(self.client, places, self.ledger),
+        )
+
+    def work(self) -> None:
+        """Sweep, and do one job after the other, until the process is told to stop."""
+        stop = threading.Event()
+        stop_on_signals(stop)
+        sweeper = Sweeper(self.queue, self.approvals, interval_s=self.settings.sweep_interval_s)
+        worker = Worker(self.queue, self.copy_maker, lease_s=self.settings.lease_s)
+        sweeping = threading.Thread(target=sweeper.run, args=(stop,), name="sweeper")
+        sweeping.start()
+        try:
+            worker.run(stop)
+        finally:
+            stop.set()
+            sweeping.join()
+
+    def _read_image(self, content: bytes) -> RgbImage:
+        return picture_from_bytes(content, self.limits).image
+
+    @cached_property
+    def _data_dir(self) -> Path:
+        self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.settings.data_dir
+
+    @cached_property
+    def _secrets_dir(self) -> Path:
+        directory = self._data_dir / "secrets"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return directory

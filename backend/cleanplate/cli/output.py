@@ -1,0 +1,51 @@
+"""What every command prints the same way: errors, checks and JSON."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from cleanplate.errors import CleanplateError
+
+if TYPE_CHECKING:
+    from cleanplate.app.checks import Check
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+_MARKS: Final = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "failed": "[red]✗[/red]"}
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print a plain value as JSON, nothing else."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_check(check: "Check") -> None:
+    """Print what was found, and below it what to do."""
+    out.print(f"{_MARKS[check.outcome]} [bold]{escape(check.name)}[/bold]  {escape(check.message)}", soft_wrap=True)
+    if check.remedy:
+        out.print(f"  [dim]→[/dim] {escape(check.remedy)}", soft_wrap=True)
+
+
+@contextmanager
+def errors_as_sentences(*, as_json: bool = False) -> Iterator[None]:
+    """End the command with exit code 1 and a sentence where cleanplate refuses or fails."""
+    try:
+        yield
+    except CleanplateError as error:
+        if as_json:
+            print_json(_json(error))
+        else:
+            err.print(f"[bold red]✗[/bold red] {escape(str(error))} [dim]({error.reason})[/dim]", soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+def _json(error: CleanplateError) -> Mapping[str, Any]:
+    return {"error": {"reason": error.reason, "message": str(error), "transient": error.transient}}
