@@ -8,13 +8,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from cleanplate.app.checks import Check, Outcome
+from cleanplate.app.checks import Check, EngineInUse, Outcome
 from cleanplate.jobs.job import Job, JobState, Subject
 from cleanplate.label_studio.payloads import PredictRequest
 from cleanplate.web.app import create_app
 from cleanplate.web.credentials import BasicAuth, WebhookSecrets
 from cleanplate.web.options import WebOptions
-from cleanplate.web.services import EngineInUse
 
 SECRET = "the-present-secret-of-the-webhook"
 
