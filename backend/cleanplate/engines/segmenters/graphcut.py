@@ -124,7 +124,7 @@ class Graphcut:
         """Start from the earlier answer or the box, if there is one; then take the clicks in order."""
         answer = _earlier(embedding, previous)
         if box is not None:
-            answer = self._boxed(embedding, box, answer)
+            answer = self._boxed(embedding, box, answer, points)
         if answer is None:
             first = next((point for point in points if point.positive), None)
             if first is None:
@@ -135,15 +135,21 @@ class Graphcut:
             answer = self._clicked(embedding, answer, points[:count])
         return answer
 
-    def _boxed(self, embedding: GraphcutEmbedding, box: Box, earlier: _Answer | None) -> _Answer:
-        """What of the earlier answer is in the box; if that is not much, the object in the box."""
+    def _boxed(
+        self, embedding: GraphcutEmbedding, box: Box, earlier: _Answer | None, points: tuple[Point, ...]
+    ) -> _Answer:
+        """The earlier answer, if the box is about it; else the object in the box.
+
+        Nothing beyond the box belongs to the object, unless a click says so.
+        """
         inside = np.zeros(embedding.small.shape[:2], dtype=np.bool_)
         inside[box.slices(size_of(embedding.small))] = True
         if earlier is not None:
             kept = np.where(inside, earlier.soft, np.float32(0))
             extent = bounding_box(kept > HALF)
             if extent is not None and extent.area > LEAST_OF_BOX * box.area:
-                return _scored(kept)
+                reaches = any(point.positive and not box.contains(point) for point in points)
+                return earlier if reaches else _scored(kept)
         soft = tidied(cut_box(embedding.small, box), ())
         if not (soft > HALF).any():
             soft = inside.astype(np.float32)
