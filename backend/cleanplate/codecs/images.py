@@ -264,8 +264,8 @@ def _png_samples(parts: Sequence[Part], header: png.Header) -> tuple[_Samples, _
     """(H, W) or (H, W, 3) of colour and (H, W) of alpha, if there is any; palettes and transparent colours applied."""
     file = png.SIGNATURE + b"".join(part.whole for part in parts if part.kind in png.ESSENTIAL)
     samples: _Samples = np.asarray(_decoded(PngImagePlugin.PngImageFile, file, header.size))
-    # A decoder leaves missing rows black. Interlaced files end with the last row or the one before.
-    if not all(row.any() for row in samples[-2:]) and png.surplus_bytes(parts) < 0:
+    # The decoder leaves missing rows black and says nothing; only where that may have happened they are counted.
+    if (header.interlaced or not samples[-1].any()) and png.surplus_bytes(parts) < 0:
         raise DamagedImageError("the PNG is cut short: it has fewer rows than its header says")
     if header.bit_depth == _DEEP:
         samples = _deep_samples(file)

@@ -250,6 +250,28 @@ def test_a_png_whose_samples_end_early_is_refused_though_the_file_is_whole():
                 read(png(header, png_samples(*rows)))
 
 
+@pytest.mark.parametrize("height", [1, 2, 5, 8])
+def test_an_interlaced_png_whose_last_pass_is_missing_is_refused(height):
+    rows = [
+        bytes([9] * 3 * len(range(x, 8, dx)))
+        for x, y, dx, dy in (
+            (0, 0, 8, 8),
+            (4, 0, 8, 8),
+            (0, 4, 4, 8),
+            (2, 0, 4, 4),
+            (0, 2, 2, 4),
+            (1, 0, 2, 2),
+            (0, 1, 1, 2),
+        )
+        for _ in range(y, height, dy)
+    ]
+    header = png_header(8, height, interlaced=1)
+
+    assert read(png(header, png_samples(*rows))).image.all()
+    with pytest.raises(DamagedImageError):
+        read(png(header, png_samples(*rows[:-1])))
+
+
 def test_an_image_may_be_black_at_the_bottom():
     rows = [bytes([1] * 120)] * 20 + [bytes(120)] * 20
 
