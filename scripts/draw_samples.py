@@ -651,11 +651,13 @@ def draw_zebra_crossing() -> npt.NDArray[np.uint8]:
 
 
 def draw_parked_cars() -> npt.NDArray[np.uint8]:
-    """Three cars in the evening light, their plates close enough to read. Without grain: a small PNG."""
+    """Three cars and two people in the evening light; the plates can be read. Without grain: a small PNG."""
     canvas = Canvas(720, 480, seed=37)
     canvas.gradient(0, 260, (96, 112, 156), (244, 190, 140))
     draw_houses(canvas, top=70, ground=285, floor_height=64)
     draw_street(canvas, pavement=282, kerb=330)
+    Person(240, 330, 124, SKIN[0], HAIR[1], CLOTHES[0], CLOTHES[6]).draw(canvas)
+    Person(484, 328, 118, SKIN[3], HAIR[2], CLOTHES[1], CLOTHES[6], bag=True).draw(canvas)
     CarFromBehind(126, 415, 206, (226, 222, 214), "HH 902").draw(canvas)
     CarFromBehind(362, 425, 222, (48, 92, 82), "ZW 36 P").draw(canvas)
     CarFromBehind(602, 418, 212, (222, 168, 60), "MR 518").draw(canvas)

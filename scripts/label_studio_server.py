@@ -1,5 +1,6 @@
 """Our own Label Studio: how it is started, and what a newcomer finds in it."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -161,7 +162,7 @@ class Api:
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")[:300]
             raise ScriptError(f"Label Studio answered {method} {path} with {error.code}: {said}") from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise ScriptError(f"Label Studio did not answer {method} {path}: {error}") from error
 
 
@@ -193,7 +194,7 @@ def _answers(url: str) -> bool:
     try:
         with _OPENER.open(url, timeout=2):
             return True
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 

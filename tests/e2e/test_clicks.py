@@ -18,10 +18,10 @@ pytestmark = pytest.mark.e2e
 CHECKOUT = Path(__file__).parents[2]
 PRIVACY = (CHECKOUT / "label_config" / "privacy.xml").read_text(encoding="utf-8")
 PARKED_CARS = CHECKOUT / "samples" / "3-parked-cars.png"
-# Places in the sample image, in percent: two licence plates and the paint between and around them.
-GREEN_CARS_PLATE = (50.4, 74.1)
-GREEN_CARS_PAINT = (58.0, 70.0)
-YELLOW_CARS_PLATE = (77.0, 70.3, 90.4, 76.6)
+# Places in the sample image, in percent.
+PLATE = (47.9, 72.9)
+PAINT_BESIDE_THE_PLATE = (58.0, 70.0)
+PASSER_BY = (64.4, 42.3, 71.2, 69.0)
 # As the template says: how far a mask is grown, as a share of the longer side of its object.
 DILATION = {"Face": 0.08, "Licence plate": 0.06, "Person": 0.04}
 # Decodes brush strokes with Label Studio's own library: reads the JSON of result items, writes one mask for each.
@@ -36,7 +36,7 @@ sys.stdout.buffer.write(numpy.stack(masks).astype("uint8").tobytes())
 
 @pytest.fixture
 def masks_of(label_studio_python):
-    """The masks that an annotation's brush strokes say, by their labels."""
+    """The masks, with their labels, that the brush strokes of an annotation or an answer are."""
 
     def decode(annotation: dict) -> list[tuple[str, np.ndarray]]:
         items = [item for item in annotation["result"] if item["type"] == "brushlabels"]
@@ -60,6 +60,22 @@ def where_anything_may_change(masks: list[tuple[str, np.ndarray]]) -> np.ndarray
     return total
 
 
+def pixel(place_pct: tuple[float, float], mask: np.ndarray) -> tuple[int, int]:
+    """Row and column of a place in percent."""
+    height, width = mask.shape
+    return int(place_pct[1] / 100 * height), int(place_pct[0] / 100 * width)
+
+
+def far_inside(mask: np.ndarray, place_pct: tuple[float, float]) -> tuple[float, float]:
+    """The place well inside a mask, in percent, that is farthest from the given one."""
+    inner = cv2.erode(np.pad(mask.astype(np.uint8), 1), np.ones((7, 7), np.uint8))[1:-1, 1:-1]
+    rows, columns = np.nonzero(inner)
+    row, column = pixel(place_pct, mask)
+    farthest = np.argmax((rows - row) ** 2 + (columns - column) ** 2)
+    height, width = mask.shape
+    return 100 * (columns[farthest] + 0.5) / width, 100 * (rows[farthest] + 0.5) / height
+
+
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before != after).any(axis=-1)
 
@@ -78,33 +94,36 @@ def test_click_refine_box_accept_submit_and_the_copy_is_clean(
 
     labelling.choose_smart_tool(KEYPOINT)
     labelling.choose_label("Licence plate", control="click")
-    painted_before = labelling.colour_at(*GREEN_CARS_PLATE)
-    labelling.answer_to(lambda: labelling.click(*GREEN_CARS_PLATE))
+    painted_before = labelling.colour_at(*PLATE)
+    labelling.answer_to(lambda: labelling.click(*PLATE))
     (first,) = labelling.suggestions()
     assert (first["type"], first["labels"]) == ("brushregion", ["Licence plate"])
-    assert labelling.colour_at(*GREEN_CARS_PLATE) != painted_before
+    assert labelling.colour_at(*PLATE) != painted_before
     picture(labelling, "1-a-click-finds-the-plate")
 
     labelling.choose_label("Licence plate", control="click")
-    refined = labelling.answer_to(lambda: labelling.click(*GREEN_CARS_PAINT, negative=True))
-    assert [item["value"]["brushlabels"] for item in refined["result"]] == [["Licence plate"]]
+    refined = labelling.answer_to(lambda: labelling.click(*PAINT_BESIDE_THE_PLATE, negative=True))
+    ((label, mask),) = masks_of(refined)
+    assert label == "Licence plate"
+    assert mask[pixel(PLATE, mask)]
+    assert not mask[pixel(PAINT_BESIDE_THE_PLATE, mask)]
     assert len(labelling.suggestions()) == 1
     labelling.accept_suggestions()
 
     labelling.choose_smart_tool(RECTANGLE)
-    labelling.choose_label("Face", control="box")
-    labelling.answer_to(lambda: labelling.drag(*YELLOW_CARS_PLATE))
-    assert [shape["labels"] for shape in labelling.suggestions()] == [["Face"]]
+    labelling.choose_label("Person", control="box")
+    labelling.answer_to(lambda: labelling.drag(*PASSER_BY))
+    assert [shape["labels"] for shape in labelling.suggestions()] == [["Person"]]
     picture(labelling, "2-a-box-finds-another")
     labelling.accept_suggestions()
-    assert sorted(shape["labels"][0] for shape in labelling.regions()) == ["Face", "Licence plate"]
+    assert sorted(shape["labels"][0] for shape in labelling.regions()) == ["Licence plate", "Person"]
     picture(labelling, "3-accepted")
 
     annotation = labelling.submit()
     (copy,) = the_copy(studio, project)
     original, clean = studio.image(studio.task(project, task)), studio.image(copy)
     masks = masks_of(studio.annotation(annotation))
-    assert {label for label, _ in masks} == {"Licence plate", "Face"}
+    assert {label for label, _ in masks} == {"Licence plate", "Person"}
     for _, mask in masks:
         assert changed(original, clean)[mask].mean() > 0.95
     np.testing.assert_array_equal(clean[~where_anything_may_change(masks)], original[~where_anything_may_change(masks)])
@@ -123,12 +142,15 @@ def test_the_same_with_suggestions_accepted_by_themselves(
     labelling.choose_smart_tool(KEYPOINT)
 
     labelling.choose_label("Licence plate", control="click")
-    labelling.answer_to(lambda: labelling.click(*GREEN_CARS_PLATE))
+    ((_, mask),) = masks_of(labelling.answer_to(lambda: labelling.click(*PLATE)))
     (first,) = labelling.regions()
+    unwanted = far_inside(mask, PLATE)
     labelling.choose_label("Licence plate", control="click")
-    labelling.answer_to(lambda: labelling.click(*GREEN_CARS_PAINT, negative=True))
-    (refined,) = labelling.regions()
-    assert refined["id"] == first["id"]
+    ((_, refined),) = masks_of(labelling.answer_to(lambda: labelling.click(*unwanted, negative=True)))
+    assert [shape["id"] for shape in labelling.regions()] == [first["id"]]
+    assert mask[pixel(unwanted, mask)]
+    assert not refined[pixel(unwanted, refined)]
+    assert refined[pixel(PLATE, refined)]
 
     annotation = labelling.submit()
     (copy,) = the_copy(studio, project)
