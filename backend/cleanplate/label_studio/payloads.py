@@ -25,6 +25,7 @@ MAX_INTEGER_CHARACTERS: Final = 40
 
 _BRACKETS = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_LONG_NUMBER = re.compile(rf"[0-9]{{{MAX_INTEGER_CHARACTERS}}}")
 _PROJECT = re.compile(r"([0-9]{1,19})(?:\.[0-9]{1,19})?")
 
 
@@ -48,7 +49,8 @@ def loads(body: bytes) -> Any:
         value = json.loads(
             text,
             object_pairs_hook=_object,
-            parse_int=_integer,
+            # Brush strokes are long lists of small numbers: looking at each would take most of the time.
+            parse_int=_integer if _LONG_NUMBER.search(text) else None,
             parse_float=_number,
             parse_constant=_not_a_number,
         )
