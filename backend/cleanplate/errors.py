@@ -9,15 +9,18 @@ from typing import ClassVar
 
 
 class CleanplateError(Exception):
-    """Anything cleanplate refuses or fails to do."""
+    """Anything cleanplate refuses or fails to do.
+
+    Attributes:
+        retry_after_s: how long to wait before the same is tried again, in seconds; None if nobody said.
+    """
 
     reason: ClassVar[str] = "failed"
     transient: ClassVar[bool] = False
 
-    @property
-    def retry_after_s(self) -> float | None:
-        """How long the other side asked us to wait, if it did."""
-        return None
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class SettingsError(CleanplateError):
@@ -137,15 +140,6 @@ class LabelStudioUnreachableError(LabelStudioError):
     reason = "label_studio_unreachable"
     transient = True
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self._retry_after_s = retry_after_s
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """What its `Retry-After` header said, in seconds."""
-        return self._retry_after_s
-
 
 class LabelStudioRefusedError(LabelStudioError):
     """Label Studio answered with a 4xx."""
@@ -199,15 +193,6 @@ class MediaUnavailableError(MediaError):
 
     reason = "media_unavailable"
     transient = True
-
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self._retry_after_s = retry_after_s
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """What its `Retry-After` header said, in seconds."""
-        return self._retry_after_s
 
 
 # Storage
@@ -288,12 +273,3 @@ class BusyError(CleanplateError):
 
     reason = "busy"
     transient = True
-
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
-        super().__init__(message)
-        self._retry_after_s = retry_after_s
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """When to ask again, in seconds."""
-        return self._retry_after_s
