@@ -385,8 +385,7 @@ class CarFromBehind:
         box = (self.x - 20 * unit, middle - 5 * unit, self.x + 20 * unit, middle + 5 * unit)
         canvas.rectangle(grown(box, 0.8 * unit), (40, 40, 42), radius=1.5 * unit)
         canvas.rectangle(box, (240, 240, 234), radius=unit, shade=0.08)
-        canvas.rectangle((box[0], box[1], box[0] + 4.5 * unit, box[3]), (34, 66, 148), radius=unit)
-        canvas.text((self.x + 2.2 * unit, middle), self.plate, 8 * unit, (22, 22, 26))
+        canvas.text((self.x, middle), self.plate, 8 * unit, (22, 22, 26))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ INSTRUCTION: Final = """
 <li>Choose a label and click the object: its mask appears. <b>Alt-click</b> takes away what does not belong to it; with
 the purple rectangle, draw a box around it instead. Every click wants its label again, unless you switch on
 <i>Keep label selected</i> in the settings below the image.</li>
-<li>Accept the mask with the <b>check mark</b> below the image, then <b>Submit</b>.</li>
+<li>Accept the mask with the <b>check mark</b> below the image, then <b>Submit</b>. To click into a mask that is
+accepted already, hold <b>Ctrl</b> as well.</li>
 </ol>
 <p>A few seconds later the clean copy is a new task in this project.</p>
 """.strip()

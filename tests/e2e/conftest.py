@@ -42,7 +42,8 @@ WINDOW: Final = {"width": 1440, "height": 900}
 START_TIMEOUT_S: Final = 420
 STOP_TIMEOUT_S: Final = 30
 LOG_LINES: Final = 30
-TITLE_CHARACTERS: Final = 50
+# Until Label Studio's page has faded everything in.
+CALM_MS: Final = 1500
 
 
 @pytest.hookimpl(wrapper=True)
@@ -149,11 +150,11 @@ def studio(product: Product) -> Studio:
 
 
 @pytest.fixture
-def connected_project(product: Product, request: pytest.FixtureRequest) -> Callable[[str], int]:
+def connected_project(product: Product) -> Callable[[str], int]:
     """Makes a project with this labelling config and connects it; its number."""
 
     def make(label_config: str) -> int:
-        project = product.studio.create_project(request.node.name[:TITLE_CHARACTERS], label_config)
+        project = product.studio.create_project("Street privacy", label_config)
         product.connect(project)
         return project
 
@@ -200,6 +201,7 @@ def picture(pytestconfig: pytest.Config) -> Callable[[LabellingPage, str], None]
 
     def take(labelling: LabellingPage, name: str) -> None:
         if folder is not None:
+            labelling.page.wait_for_timeout(CALM_MS)
             labelling.screenshot(folder / f"{name}.png")
 
     return take

@@ -88,13 +88,14 @@ class LabellingPage:
         if "lsf-label_selected" not in (chip.get_attribute("class") or ""):
             chip.click()
 
-    def click(self, x_pct: float, y_pct: float, *, negative: bool = False) -> None:
-        x, y = self.place(x_pct, y_pct)
-        if negative:
-            self.page.keyboard.down("Alt")
-        self.page.mouse.click(x, y)
-        if negative:
-            self.page.keyboard.up("Alt")
+    def click(self, x_pct: float, y_pct: float, *, negative: bool = False, into_region: bool = False) -> None:
+        """Click; *into_region* holds Ctrl, without which a click into an accepted mask selects that instead."""
+        keys = [key for key, held in (("Control", into_region), ("Alt", negative)) if held]
+        for key in keys:
+            self.page.keyboard.down(key)
+        self.page.mouse.click(*self.place(x_pct, y_pct))
+        for key in reversed(keys):
+            self.page.keyboard.up(key)
 
     def drag(self, left_pct: float, top_pct: float, right_pct: float, bottom_pct: float) -> None:
         """Draw a rectangle."""
