@@ -20,9 +20,11 @@ def configure_logs(*, level: str, style: Literal["auto", "text", "json"]) -> Non
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if text else structlog.processors.JSONRenderer()
+    # structlog's own choice shows the values of local variables: images, tokens and names of sources among them.
+    for_people = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+    renderer: structlog.types.Processor = for_people if text else structlog.processors.JSONRenderer()
     tracebacks: list[structlog.types.Processor] = [] if text else [structlog.processors.format_exc_info]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

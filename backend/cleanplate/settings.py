@@ -3,7 +3,6 @@
 import difflib
 import os
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -99,7 +98,7 @@ class Settings(BaseSettings):
     @field_validator("label_studio_url")
     @classmethod
     def _require_http_url(cls, value: str) -> str:
-        return _origin_and_path(value) if value else value
+        return http_address(value) if value else value
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -128,11 +127,6 @@ class Settings(BaseSettings):
         if self.webhook_secret_previous.get_secret_value() and self.webhook_secret_previous_until is None:
             raise ValueError("webhook_secret_previous needs webhook_secret_previous_until")
         return self
-
-    @property
-    def previous_secret_end(self) -> datetime | None:
-        """Until when the previous webhook secret is accepted; None if there is none."""
-        return self.webhook_secret_previous_until if self.webhook_secret_previous.get_secret_value() else None
 
     def require_label_studio(self) -> None:
         """Raise SettingsError unless Label Studio's address and a token are set."""
@@ -164,6 +158,19 @@ def environment_name(field: str) -> str:
     return alias if isinstance(alias, str) else f"{PREFIX}{field.upper()}"
 
 
+def http_address(text: str) -> str:
+    """The address of a server, without a slash at its end.
+
+    Raises:
+        ValueError: It is none, or says more than where the server is.
+    """
+    parts = urlsplit(text)
+    says_more = parts.query or parts.fragment or parts.username or parts.password
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0 or says_more:
+        raise ValueError("an address is http(s)://host[:port][/path], without user, query or fragment")
+    return text.rstrip("/")
+
+
 def _require_known_names() -> None:
     known = {environment_name(field).removeprefix(PREFIX) for field in Settings.model_fields}
     for name in sorted(os.environ):
@@ -190,15 +197,8 @@ def _split(value: object) -> list[str] | None:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def _origin_and_path(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("an address is http(s)://host[:port][/path], without user, query or fragment")
-    return url.rstrip("/")
-
-
 def _origin(url: str) -> str:
-    parts = urlsplit(_origin_and_path(url))
+    parts = urlsplit(http_address(url))
     if parts.path:
         raise ValueError("an origin is http(s)://host[:port], without a path")
     return f"{parts.scheme}://{parts.netloc.lower()}"

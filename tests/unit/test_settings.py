@@ -70,6 +70,8 @@ def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> No
         ("CLEANPLATE_ALLOWED_ORIGINS", "https://images.example/some/path"),
         ("LABEL_STUDIO_URL", "localhost:8080"),
         ("LABEL_STUDIO_URL", "http://user:password@localhost:8080"),
+        ("LABEL_STUDIO_URL", "http://localhost:99999"),
+        ("LABEL_STUDIO_URL", "http://[::1"),
         ("CLEANPLATE_WEBHOOK_SECRET_PREVIOUS_UNTIL", "2026-11-20T12:00:00"),
     ],
 )
@@ -108,7 +110,7 @@ def test_a_previous_secret_needs_its_end(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch, environment | {"CLEANPLATE_WEBHOOK_SECRET_PREVIOUS_UNTIL": "2026-11-20T12:00:00Z"}
     )
 
-    assert settings.previous_secret_end == datetime(2026, 11, 20, 12, tzinfo=UTC)
+    assert settings.webhook_secret_previous_until == datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("missing", ["LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"])

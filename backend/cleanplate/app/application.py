@@ -1,6 +1,9 @@
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+
+import structlog
 
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.image import RgbImage
@@ -8,6 +11,7 @@ from cleanplate.domain.policy import Approval
 from cleanplate.engines.embeddings import EmbeddingCache
 from cleanplate.engines.protocols import Inpainter, Segmenter
 from cleanplate.engines.registry import load_inpainter, load_segmenter
+from cleanplate.errors import PolicyError, SettingsError, StorageUnavailableError
 from cleanplate.jobs.sqlite import SqliteQueue
 from cleanplate.jobs.sweep import Sweeper
 from cleanplate.jobs.worker import Worker, stop_on_signals
@@ -22,6 +26,8 @@ from cleanplate.pipeline.turns import Conversations
 from cleanplate.settings import Settings
 from cleanplate.storage.ledger import Ledger
 from cleanplate.storage.names import Names, load_or_create_key
+
+_log = structlog.get_logger()
 
 
 class Application:
@@ -58,8 +64,11 @@ class Application:
 
     @cached_property
     def approval(self) -> Approval:
-        """What counts as approved. Raises PolicyError if the setting says something else."""
-        return Approval.from_text(self.settings.approval)
+        """What counts as approved. Raises SettingsError if the setting says something else."""
+        try:
+            return Approval.from_text(self.settings.approval)
+        except PolicyError as error:
+            raise SettingsError(f"CLEANPLATE_APPROVAL: {error}") from error
 
     # What is kept
 
@@ -131,12 +140,22 @@ class Application:
             publisher=Publisher(self.client, places, self.ledger),
         )
 
-    def work(self) -> None:
-        """Sweep, and do one job after the other, until the process is told to stop."""
-        stop = threading.Event()
-        stop_on_signals(stop)
+    def work(self, ready: Callable[[], None]) -> None:
+        """Sweep, and do one job after the other, until the process is told to stop (SIGTERM, or Ctrl-C).
+
+        Args:
+            ready: called when everything that the work needs is there.
+
+        Raises:
+            CleanplateError: The settings, the data directory or an engine do not allow any work. A Label Studio that
+                does not answer is waited for.
+        """
         sweeper = Sweeper(self.queue, self.approvals, interval_s=self.settings.sweep_interval_s)
         worker = Worker(self.queue, self.copy_maker, lease_s=self.settings.lease_s)
+        stop = threading.Event()
+        stop_on_signals(stop)
+        _log.info("working")
+        ready()
         sweeping = threading.Thread(target=sweeper.run, args=(stop,), name="sweeper")
         sweeping.start()
         try:
@@ -144,17 +163,32 @@ class Application:
         finally:
             stop.set()
             sweeping.join()
+        _log.info("stopped working")
+
+    def close(self) -> None:
+        """Let go of what runs behind the parts that were made."""
+        predictor = vars(self).get("predictor")
+        if predictor is not None:
+            predictor.close()
 
     def _read_image(self, content: bytes) -> RgbImage:
         return picture_from_bytes(content, self.limits).image
 
     @cached_property
     def _data_dir(self) -> Path:
-        self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self.settings.data_dir
+        return _private_folder(self.settings.data_dir)
 
     @cached_property
     def _secrets_dir(self) -> Path:
-        directory = self._data_dir / "secrets"
-        directory.mkdir(mode=0o700, exist_ok=True)
-        return directory
+        return _private_folder(self._data_dir / "secrets")
+
+
+def _private_folder(path: Path) -> Path:
+    """The folder, made if need be."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageUnavailableError(
+            f"{path} cannot be made ({error.strerror}): set CLEANPLATE_DATA_DIR to a folder this user may write to"
+        ) from error
+    return path

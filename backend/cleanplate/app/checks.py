@@ -1,6 +1,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cleanplate.jobs.queue import Queue
+
 
 class Outcome(StrEnum):
     """How a check came out. A warning does not stop anything."""
@@ -37,3 +39,10 @@ class EngineInUse:
 
     kind: str
     version: str
+
+
+def worker_check(queue: Queue) -> Check:
+    """Whether a worker runs: without one there are clicks but no copies."""
+    if queue.has_leader():
+        return Check("worker", Outcome.OK, "runs")
+    return Check("worker", Outcome.WARNING, "none runs, so no copies are made", "Start `cleanplate work`.")

@@ -4,22 +4,28 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from cleanplate.app.application import Application
-from cleanplate.app.checks import Check, Outcome
+from cleanplate.app.checks import Check, Outcome, worker_check
 from cleanplate.domain.policy import Approval
-from cleanplate.errors import CleanplateError, LabelStudioAuthError, PolicyError
+from cleanplate.errors import CleanplateError, EngineError, LabelStudioAuthError, PolicyError, SettingsError
 from cleanplate.jobs.job import JobState
 from cleanplate.label_studio.client import LabelStudioClient
 from cleanplate.label_studio.config import LabelConfig, Severity
-from cleanplate.label_studio.payloads import MlBackend, Project
+from cleanplate.label_studio.payloads import LocalStorage, MlBackend, Project
+from cleanplate.pipeline.places import STORAGE_TITLE
 
 CONNECTED: Final = "CO"
 """The state Label Studio gives an ML backend that it reaches."""
 
 _ENOUGH_DISK_BYTES: Final = 1024**3
+
+_CLOCK_TOLERANCE_S: Final = 30.0
+"""Label Studio's access tokens are valid for minutes, and when they end is told by its clock."""
 
 _OUTCOMES: Final = {Severity.ERROR: Outcome.FAILED, Severity.WARNING: Outcome.WARNING, Severity.HINT: Outcome.OK}
 
@@ -31,12 +37,13 @@ def examine(application: Application, *, backend_url: str | None = None) -> Iter
         application: what to examine.
         backend_url: where Label Studio is to reach this backend; None: where its projects are connected to.
     """
-    yield _data_dir_check(application.settings.data_dir)
-    yield _engine_check("segmenter", application.settings.segmenter, lambda: application.segmenter.version)
-    yield _engine_check("inpainter", application.settings.inpainter, lambda: application.inpainter.version)
-    yield from _local_files_checks(application.settings.local_files_root)
+    settings = application.settings
+    yield _data_dir_check(settings.data_dir)
+    yield _engine_check("segmenter", settings.segmenter, lambda: application.segmenter.version)
+    yield _engine_check("inpainter", settings.inpainter, lambda: application.inpainter.version)
+    yield from _local_root_checks(settings.local_files_root)
     yield from _label_studio_checks(application, backend_url)
-    yield _jobs_check(application)
+    yield from _queue_checks(application)
 
 
 def door_checks(client: LabelStudioClient, backend_url: str) -> Iterator[Check]:
@@ -53,11 +60,25 @@ def door_checks(client: LabelStudioClient, backend_url: str) -> Iterator[Check]:
             yield Check(name, Outcome.OK, f"{backend_url} is not blocked")
 
 
-def config_checks(project: Project, approval: Approval) -> Iterator[Check]:
-    """What the lint finds in a project's labelling config; one check that says so if it finds nothing."""
-    name = f"labelling config of project {project.id}"
+def clock_checks(client: LabelStudioClient) -> Iterator[Check]:
+    """Whether Label Studio's clock and ours agree; nothing if it does not tell the time."""
+    with client.open("/api/version") as response:
+        stamp = response.headers.get("Date", "")
     try:
-        findings = LabelConfig.from_xml(project.label_config).lint(approval)
+        ahead_s = (parsedate_to_datetime(stamp) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return
+    if abs(ahead_s) <= _CLOCK_TOLERANCE_S:
+        yield Check("clocks", Outcome.OK, "Label Studio's and this machine's agree")
+        return
+    message = f"Label Studio's is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
+    yield Check("clocks", Outcome.WARNING, message, "Let both machines set their clocks by NTP.")
+
+
+def config_checks(name: str, label_config: str, approval: Approval) -> Iterator[Check]:
+    """What the lint finds in a labelling config; one check that says so if it finds nothing."""
+    try:
+        findings = LabelConfig.from_xml(label_config).lint(approval)
     except PolicyError as error:
         yield Check(name, Outcome.FAILED, str(error), "Mend it in Label Studio: Settings, Labeling Interface.")
         return
@@ -67,6 +88,37 @@ def config_checks(project: Project, approval: Approval) -> Iterator[Check]:
         yield Check(name, Outcome.OK, "nothing to mend")
 
 
+def project_config_checks(project: Project, approval: Approval) -> Iterator[Check]:
+    """The same for the labelling config that a project has."""
+    return config_checks(f"labelling config of project {project.id}", project.label_config, approval)
+
+
+def storage_checks(client: LabelStudioClient, project: Project, local_root: Path | None) -> Iterator[Check]:
+    """Whether copies of a project's local files can go beside them; nothing if it has none."""
+    name = f"local files of project {project.id}"
+    storages = [storage for storage in client.local_storages(project.id) if storage.title != STORAGE_TITLE]
+    if not storages:
+        return
+    if local_root is None:
+        message = "copies of its local files are uploaded instead of written beside them"
+        remedy = "Set CLEANPLATE_LOCAL_FILES_ROOT, if this machine sees Label Studio's document root."
+        yield Check(name, Outcome.OK, message, remedy)
+        return
+    missing = [storage for storage in storages if not _is_below(local_root, storage)]
+    if missing:
+        message = f"{local_root} has no folder like {missing[0].path}, so copies are uploaded instead"
+        remedy = "Set CLEANPLATE_LOCAL_FILES_ROOT to what is Label Studio's LOCAL_FILES_DOCUMENT_ROOT there."
+        yield Check(name, Outcome.WARNING, message, remedy)
+    else:
+        yield Check(name, Outcome.OK, "copies are written beside them")
+
+
+def _is_below(root: Path, storage: LocalStorage) -> bool:
+    # The root may have another name on Label Studio's machine, so the folder is looked for by how its path ends.
+    parts = PurePosixPath(storage.path).parts
+    return any(root.joinpath(*parts[start:]).is_dir() for start in range(1, len(parts)))
+
+
 def _data_dir_check(data_dir: Path) -> Check:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,11 +126,11 @@ def _data_dir_check(data_dir: Path) -> Check:
             free_bytes = shutil.disk_usage(data_dir).free
     except OSError as error:
         remedy = "Set CLEANPLATE_DATA_DIR to a folder this user may write to."
-        return Check("data directory", Outcome.FAILED, f"cannot be written: {error.strerror}", remedy)
-    free = f"{free_bytes / 1024**3:.1f} GiB free"
+        return Check("data directory", Outcome.FAILED, f"{data_dir} cannot be written: {error.strerror}", remedy)
+    free = f"{data_dir.absolute()}, {free_bytes / 1024**3:.1f} GiB free"
     if free_bytes < _ENOUGH_DISK_BYTES:
-        return Check("data directory", Outcome.WARNING, f"writable, but only {free}", "Make room on that disk.")
-    return Check("data directory", Outcome.OK, f"writable, {free}")
+        return Check("data directory", Outcome.WARNING, free, "Make room: jobs stop when the disk is full.")
+    return Check("data directory", Outcome.OK, free)
 
 
 def _engine_check(kind: str, name: str, version: Callable[[], str]) -> Check:
@@ -88,7 +140,7 @@ def _engine_check(kind: str, name: str, version: Callable[[], str]) -> Check:
         return Check(kind, Outcome.FAILED, str(error), f"Set CLEANPLATE_{kind.upper()} to another engine than {name}.")
 
 
-def _local_files_checks(root: Path | None) -> Iterator[Check]:
+def _local_root_checks(root: Path | None) -> Iterator[Check]:
     if root is None:
         return
     if not root.is_dir() or not os.access(root, os.W_OK):
@@ -97,17 +149,22 @@ def _local_files_checks(root: Path | None) -> Iterator[Check]:
         )
         yield Check("local files", Outcome.FAILED, f"{root} is not a folder this user may write to", remedy)
     else:
-        yield Check("local files", Outcome.OK, "copies of local files are written beside them")
+        yield Check("local files", Outcome.OK, f"{root} can be written")
 
 
 def _label_studio_checks(application: Application, backend_url: str | None) -> Iterator[Check]:
     try:
         client = application.client
         yield Check("Label Studio", Outcome.OK, f"{client.url} answers, version {client.version()}")
+        yield from clock_checks(client)
         user = client.whoami()
         kind = "personal access token" if client.uses_personal_token else "legacy token"
         yield Check("token", Outcome.OK, f"accepted: a {kind} of user {user.id}")
         yield from _project_checks(application, client, backend_url)
+    except SettingsError as error:
+        yield Check("settings", Outcome.FAILED, str(error), "`cleanplate settings` lists them all.")
+    except EngineError:
+        yield Check("projects", Outcome.FAILED, "not looked at", "Mend the inpainter first.")
     except LabelStudioAuthError as error:
         remedy = "Copy a new access token from Label Studio, Account & Settings, into LABEL_STUDIO_API_KEY."
         yield Check("token", Outcome.FAILED, str(error), remedy)
@@ -118,11 +175,7 @@ def _label_studio_checks(application: Application, backend_url: str | None) -> I
 def _project_checks(application: Application, client: LabelStudioClient, backend_url: str | None) -> Iterator[Check]:
     watched = set(application.approvals.projects())
     projects = [project for project in client.projects() if project.id in watched]
-    if not projects:
-        remedy = (
-            'Give a label clean="remove", and connect the project: cleanplate connect --project ID --backend-url URL.'
-        )
-        yield Check("projects", Outcome.WARNING, "no project has a label with a policy", remedy)
+    yield from _watch_checks(watched, application.settings.projects)
     checked: set[str] = set()
     for project in projects:
         backends = client.ml_backends(project.id)
@@ -133,7 +186,17 @@ def _project_checks(application: Application, client: LabelStudioClient, backend
             checked.add(url)
         yield _backend_check(project, backends)
         yield _webhook_check(application, client, project)
-        yield from config_checks(project, application.approval)
+        yield from project_config_checks(project, application.approval)
+        yield from storage_checks(client, project, application.settings.local_files_root)
+
+
+def _watch_checks(watched: set[int], chosen: frozenset[int]) -> Iterator[Check]:
+    remedy = 'Give a label clean="remove", and connect the project: cleanplate connect --project ID --backend-url URL'
+    if not watched and not chosen:
+        yield Check("projects", Outcome.WARNING, "the token sees no project that has a label with a policy", remedy)
+    for project_id in sorted(chosen - watched):
+        message = "CLEANPLATE_PROJECTS names it, but the token does not see it or no label of it has a policy"
+        yield Check(f"project {project_id}", Outcome.WARNING, message, remedy)
 
 
 def _backend_check(project: Project, backends: tuple[MlBackend, ...]) -> Check:
@@ -151,22 +214,28 @@ def _backend_check(project: Project, backends: tuple[MlBackend, ...]) -> Check:
 
 def _webhook_check(application: Application, client: LabelStudioClient, project: Project) -> Check:
     name = f"webhook of project {project.id}"
-    secrets = [secret for webhook in client.webhooks(project.id) for secret in webhook.headers.values()]
-    if application.webhook_secret in secrets:
+    active = [webhook for webhook in client.webhooks(project.id) if webhook.is_active]
+    if any(application.webhook_secret in webhook.headers.values() for webhook in active):
         return Check(name, Outcome.OK, "carries the secret")
     message = "none carries the secret, so copies wait for the sweep"
     return Check(name, Outcome.WARNING, message, _connect_command(project))
 
 
 def _connect_command(project: Project) -> str:
-    return f"Run cleanplate connect --project {project.id} --backend-url URL."
+    return f"Run cleanplate connect --project {project.id} --backend-url URL"
 
 
-def _jobs_check(application: Application) -> Check:
-    counts = application.queue.counts()
-    waiting, dead = counts[JobState.READY], counts[JobState.DEAD]
-    attention = counts[JobState.ATTENTION]
+def _queue_checks(application: Application) -> Iterator[Check]:
+    try:
+        counts = application.queue.counts()
+        yield worker_check(application.queue)
+    except CleanplateError as error:
+        yield Check("jobs", Outcome.FAILED, str(error), "See that CLEANPLATE_DATA_DIR is the right folder.")
+        return
+    waiting, dead, attention = (counts[state] for state in (JobState.READY, JobState.DEAD, JobState.ATTENTION))
     message = f"{waiting} waiting, {dead} dead, {attention} need a person"
     if dead or attention:
-        return Check("jobs", Outcome.WARNING, message, "See cleanplate jobs list --state dead (or attention).")
-    return Check("jobs", Outcome.OK, message)
+        state = JobState.DEAD if dead else JobState.ATTENTION
+        yield Check("jobs", Outcome.WARNING, message, f"See cleanplate jobs list --state {state}")
+    else:
+        yield Check("jobs", Outcome.OK, message)

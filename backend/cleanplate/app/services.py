@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cleanplate.app.application import Application
-from cleanplate.app.checks import Check, EngineInUse, Outcome
+from cleanplate.app.checks import Check, EngineInUse, Outcome, worker_check
 from cleanplate.errors import CleanplateError
 from cleanplate.jobs.job import Job, JobState
 from cleanplate.label_studio.payloads import PredictRequest
@@ -62,19 +62,16 @@ class WebServices:
 
     def checks(self) -> Sequence[Check]:
         """What must be right for clicks and copies, without a look at each project."""
-        return (self._queue_check(), self._label_studio_check(), self._worker_check())
+        return (*self._queue_checks(), self._label_studio_check())
 
-    def _queue_check(self) -> Check:
+    def _queue_checks(self) -> Sequence[Check]:
         try:
             self._queue.counts()
+            worker = worker_check(self._queue)
         except CleanplateError as error:
-            return Check(
-                "queue",
-                Outcome.FAILED,
-                str(error),
-                "See that the disk is not full and CLEANPLATE_DATA_DIR is writable.",
-            )
-        return Check("queue", Outcome.OK, "can be read and written")
+            remedy = "See that the disk is not full and CLEANPLATE_DATA_DIR is writable."
+            return (Check("queue", Outcome.FAILED, str(error), remedy),)
+        return Check("queue", Outcome.OK, "can be read"), worker
 
     def _label_studio_check(self) -> Check:
         try:
@@ -83,8 +80,3 @@ class WebServices:
             remedy = "See that it runs and that LABEL_STUDIO_URL is right; `cleanplate doctor` tells more."
             return Check("Label Studio", Outcome.FAILED, str(error), remedy)
         return Check("Label Studio", Outcome.OK, f"answers, version {version}")
-
-    def _worker_check(self) -> Check:
-        if self._queue.has_leader():
-            return Check("worker", Outcome.OK, "runs")
-        return Check("worker", Outcome.WARNING, "none runs, so no copies are made", "Start `cleanplate work`.")

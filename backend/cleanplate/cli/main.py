@@ -1,6 +1,6 @@
 import sys
 from importlib import import_module
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -10,7 +10,9 @@ app = typer.Typer(
     name="cleanplate",
     help=(
         "Masks at a click in Label Studio, and verified clean copies of the images people approved.\n\n"
-        "Without Label Studio: [bold]cleanplate clean photo.jpg mask.png clean.jpg[/bold], then "
+        "With Label Studio: set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, start [bold]serve[/bold] and "
+        "[bold]work[/bold], and [bold]connect[/bold] a project. [bold]doctor[/bold] tells what is missing.\n\n"
+        "Without: [bold]cleanplate clean photo.jpg mask.png clean.jpg[/bold], then "
         "[bold]cleanplate verify photo.jpg clean.jpg mask.png[/bold]."
     ),
     no_args_is_help=True,
@@ -25,7 +27,8 @@ _COMMANDS: Final = ("serve", "connect", "images", "jobs", "doctor", "show_settin
 
 @app.callback(invoke_without_command=True)
 def _root(
-    *, version: bool = typer.Option(False, "--version", help="Show the version and leave.", is_eager=True)
+    *,
+    version: Annotated[bool, typer.Option("--version", metavar="", help="Show the version and leave.")] = False,
 ) -> None:
     if version:
         typer.echo(f"cleanplate {__version__}")

@@ -1,4 +1,4 @@
-"""What every command prints the same way: errors, checks and JSON."""
+"""What every command prints the same way: errors, checks, tables and JSON."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from cleanplate.errors import CleanplateError
 
 if TYPE_CHECKING:
     from cleanplate.app.checks import Check
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON, for scripts.")]
 
 _MARKS: Final = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "failed": "[red]✗[/red]"}
+
+_PIPE_WIDTH: Final = 1000
+"""Whoever reads a pipe looks for lines: there is no screen for which they had to be broken."""
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -27,11 +31,30 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def new_table(*headings: str) -> Table:
+    """A table without lines; without a head if it has no headings."""
+    table = Table(*headings, box=None, pad_edge=False, show_header=bool(headings), header_style="bold")
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def print_table(table: Table) -> None:
+    """Print a table as wide as the terminal is, and a row to a line where there is none."""
+    console = out if out.is_terminal else Console(file=out.file, width=_PIPE_WIDTH, highlight=False)
+    console.print(table)
+
+
 def print_check(check: "Check") -> None:
     """Print what was found, and below it what to do."""
     out.print(f"{_MARKS[check.outcome]} [bold]{escape(check.name)}[/bold]  {escape(check.message)}", soft_wrap=True)
     if check.remedy:
         out.print(f"  [dim]→[/dim] {escape(check.remedy)}", soft_wrap=True)
+
+
+def check_json(check: "Check") -> dict[str, str]:
+    """A check as scripts get it."""
+    return {"name": check.name, "outcome": check.outcome, "message": check.message, "remedy": check.remedy}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cleanplate.cli.output import err, errors_as_sentences
+from cleanplate.cli.start import settings_of_service
 
 if TYPE_CHECKING:
     from cleanplate.app.application import Application
@@ -19,49 +20,57 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     *,
-    host: Annotated[str, typer.Option(help="The address to listen on; others than this machine's need basic auth.")] = (
-        "127.0.0.1"
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Listen on it. Addresses that others reach need basic auth.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65_535, help="Listen on it; 0 takes a free one.")] = (
+        9090
     ),
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port to listen on; 0 takes a free one.")] = 9090,
 ) -> None:
-    """Answer Label Studio: clicks, webhooks, and a status page at /status."""
+    """Answer Label Studio: clicks and webhooks.
+
+    There is a page for people at /status. Ctrl-C stops it.
+    """
     with errors_as_sentences():
-        application = _ready_application()
+        settings = settings_of_service()
+        from cleanplate.app.application import Application  # noqa: PLC0415  (the command line starts fast)
         from cleanplate.app.services import WebServices  # noqa: PLC0415
-        from cleanplate.web.app import create_app  # noqa: PLC0415  (the command line starts fast)
+        from cleanplate.web.app import create_app  # noqa: PLC0415
         from cleanplate.web.server import serve as serve_app  # noqa: PLC0415
 
-        serve_app(
-            create_app(WebServices(application), _web_options(application)),
-            host=host,
-            port=port,
-            ready=lambda url: err.print(
-                f"[green]✓[/green] cleanplate answers at [bold]{url}[/bold]  (Ctrl-C stops it)"
-            ),
-        )
+        application = Application(settings)
+        try:
+            app = create_app(WebServices(application), _web_options(application))
+            serve_app(app, host=host, port=port, ready=_say_where)
+        finally:
+            application.close()
 
 
 def work() -> None:
-    """Make clean copies: ask Label Studio what was approved, and do one job after the other."""
+    """Make clean copies of what people approve.
+
+    Asks Label Studio every minute what was approved, and looks at once where a webhook points.
+    Does one job after the other; Ctrl-C stops it when the one at hand is done.
+    """
     with errors_as_sentences():
-        application = _ready_application()
-        err.print("[green]✓[/green] waiting for approved annotations  (Ctrl-C stops)")
-        application.work()
+        settings = settings_of_service()
+        from cleanplate.app.application import Application  # noqa: PLC0415  (the command line starts fast)
+
+        Application(settings).work(ready=_say_that_it_waits)
 
 
-def _ready_application() -> "Application":
-    from cleanplate.app.application import Application  # noqa: PLC0415
-    from cleanplate.logs import configure_logs  # noqa: PLC0415
-    from cleanplate.settings import read_settings  # noqa: PLC0415
+def _say_where(url: str) -> None:
+    if err.is_terminal:
+        err.print(f"[green]✓[/green] cleanplate answers at [bold]{url}[/bold]  (Ctrl-C stops it)")
 
-    settings = read_settings()
-    settings.require_label_studio()
-    configure_logs(level=settings.log_level, style=settings.log_format)
-    return Application(settings)
+
+def _say_that_it_waits() -> None:
+    if err.is_terminal:
+        err.print("[green]✓[/green] waiting for approved annotations  (Ctrl-C stops it)")
 
 
 def _web_options(application: "Application") -> "WebOptions":
-    from cleanplate.web.credentials import BasicAuth, WebhookSecrets  # noqa: PLC0415
+    from cleanplate.web.credentials import BasicAuth, WebhookSecrets  # noqa: PLC0415  (the command line starts fast)
     from cleanplate.web.options import WebOptions  # noqa: PLC0415
 
     settings = application.settings
@@ -70,7 +79,7 @@ def _web_options(application: "Application") -> "WebOptions":
         webhook_secrets=WebhookSecrets(
             current=application.webhook_secret,
             previous=settings.webhook_secret_previous.get_secret_value(),
-            previous_until=settings.previous_secret_end,
+            previous_until=settings.webhook_secret_previous_until,
         ),
         basic_auth=BasicAuth(user, password) if user else None,
         allowed_hosts=settings.allowed_hosts,

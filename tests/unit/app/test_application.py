@@ -1,0 +1,111 @@
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from cleanplate.app.application import Application
+from cleanplate.errors import EngineUnknownError, SettingsError, StorageUnavailableError
+from cleanplate.settings import read_settings
+
+
+@pytest.mark.usefixtures("label_studio")
+def test_a_part_is_made_once_and_then_kept(application) -> None:
+    made = application()
+
+    assert made.client is made.client
+    assert made.predictor is made.predictor
+    assert made.copy_maker is made.copy_maker
+
+
+def test_parts_get_what_the_settings_say(application, label_studio) -> None:
+    made = application(
+        CLEANPLATE_APPROVAL="choice:ok=yes", CLEANPLATE_MAX_IMAGE_PIXELS="1000", CLEANPLATE_MAX_IMAGE_BYTES="2000"
+    )
+
+    assert made.client.url == label_studio.url
+    assert str(made.approval) == "choice:ok=yes"
+    assert (made.limits.max_pixels, made.limits.max_bytes) == (1000, 2000)
+    assert made.segmenter.version.startswith("graphcut")
+    assert made.inpainter.version.startswith("opencv")
+
+
+def test_nothing_is_written_before_a_part_needs_the_data_directory(application, tmp_path) -> None:
+    application()
+
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_data_directory_and_its_secrets_are_for_their_owner_alone(application, tmp_path) -> None:
+    made = application()
+
+    assert made.webhook_secret
+    assert made.names
+    assert made.queue.counts()
+
+    modes = {path.relative_to(tmp_path).as_posix(): mode_of(path) for path in sorted((tmp_path / "data").rglob("*"))}
+    assert mode_of(tmp_path / "data") == 0o700
+    assert modes.pop("data/secrets") == 0o700
+    assert {"data/secrets/names.key", "data/secrets/webhook.key", "data/jobs.sqlite3"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_made_secret_is_the_same_in_two_processes(application) -> None:
+    code = "from cleanplate.app.application import Application; from cleanplate.settings import read_settings; "
+    code += "print(Application(read_settings()).webhook_secret)"
+
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+    assert application().webhook_secret == elsewhere
+    assert len(elsewhere) == 64
+
+
+def test_a_given_secret_is_used_and_none_is_made(application, tmp_path) -> None:
+    made = application(CLEANPLATE_WEBHOOK_SECRET="given-" * 4)
+
+    assert made.webhook_secret == "given-" * 4
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_directory_that_cannot_be_made_is_named_with_its_setting(application, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StorageUnavailableError, match="CLEANPLATE_DATA_DIR") as caught:
+        _ = application(CLEANPLATE_DATA_DIR=str(tmp_path / "file" / "data")).queue
+
+    assert str(tmp_path / "file" / "data") in str(caught.value)
+
+
+def test_an_approval_that_means_nothing_names_its_setting(application) -> None:
+    with pytest.raises(SettingsError, match=r"CLEANPLATE_APPROVAL.*'whenever'"):
+        _ = application(CLEANPLATE_APPROVAL="whenever").approval
+
+
+def test_an_engine_that_nobody_knows_is_an_error_that_names_those_there_are(application) -> None:
+    with pytest.raises(EngineUnknownError, match=r"'lama'.*opencv"):
+        _ = application(CLEANPLATE_INPAINTER="lama").inpainter
+
+
+def test_without_label_studio_s_address_there_is_no_client(application) -> None:
+    with pytest.raises(SettingsError, match="LABEL_STUDIO_URL"):
+        _ = application().client
+
+
+@pytest.mark.usefixtures("label_studio")
+def test_closing_an_application_without_a_predictor_makes_none() -> None:
+    made = Application(read_settings())
+
+    made.close()
+
+    assert "predictor" not in vars(made)
+
+
+def mode_of(path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
