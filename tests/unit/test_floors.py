@@ -18,7 +18,7 @@ FLOORS = (
     ("pipeline",),
     ("engines", "label_studio", "storage", "jobs"),
     ("codecs",),
-    ("domain", "settings", "logs"),
+    ("domain", "database", "settings", "logs"),
     ("errors",),
 )
 UPWARDS = [(low, high) for upper, lower in itertools.pairwise(FLOORS) for low, high in itertools.product(lower, upper)]
