@@ -414,7 +414,8 @@ _ROUTES: list[tuple[str, str, _Action]] = [
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # one packet per answer: two would cost 40 ms
+    wbufsize = -1  # one packet per answer
+    disable_nagle_algorithm = True
     label_studio: FakeLabelStudio
 
     def do_GET(self) -> None:

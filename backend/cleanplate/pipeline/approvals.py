@@ -42,7 +42,7 @@ class Approvals:
         self, client: LabelStudioClient, *, approval: Approval, engine: str, projects: Collection[int] = ()
     ) -> None:
         self._client = client
-        self._approval = approval
+        self.approval = approval
         self._engine = engine
         self._projects = frozenset(projects)
         self._seen_configs: dict[int, str] = {}
@@ -51,7 +51,7 @@ class Approvals:
         """The projects to be watched."""
         watched = [project for project in self._client.projects() if self._allowed(project.id) and _watched(project)]
         for project in watched:
-            mistake = _mistake(project, self._approval)
+            mistake = _mistake(project, self.approval)
             if mistake:
                 _log.warning("no copies can be made: labelling config has a mistake", project=project.id, why=mistake)
         return [project.id for project in watched]
@@ -82,14 +82,14 @@ class Approvals:
             "annotation": annotation.id,
             "updated_at": annotation.updated_at.isoformat() if annotation.updated_at else None,
             "items": sorted(_canonical(item.model_dump(mode="json")) for item in annotation.result),
-            "asked": _asked(project, task, annotation.result, self._approval),
+            "asked": _asked(project, task, annotation.result, self.approval),
             "engine": self._engine,
         }
         return sha256(_canonical(facts).encode()).hexdigest()
 
     def is_approved(self, task: Task, annotation: Annotation) -> bool:
         """Whether a copy is to be made from this annotation; never from one of a copy."""
-        return COPY_KEY not in task.data and is_approved(annotation, self._approval)
+        return COPY_KEY not in task.data and is_approved(annotation, self.approval)
 
     def _allowed(self, project_id: int) -> bool:
         return not self._projects or project_id in self._projects

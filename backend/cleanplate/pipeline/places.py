@@ -1,0 +1,160 @@
+"""Where the files of copies go: back to where their originals came from, as far as that can be written to."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import quote
+
+import structlog
+
+from cleanplate.errors import StorageError, StorageUnavailableError
+from cleanplate.label_studio.client import LabelStudioClient
+from cleanplate.label_studio.media import Media, SourceKind, local_name
+from cleanplate.label_studio.payloads import LocalStorage
+from cleanplate.storage.local import LocalStore
+
+STORAGE_TITLE: Final = "cleanplate copies"
+
+_SUFFIX: Final = "-cleanplate"
+_NOTHING: Final = "(?!)"
+"""A regular expression that no file name matches: a sync of the folder imports nothing."""
+
+_OUR_NAMES: Final = re.compile(r"[a-z2-7]{32}\.(?:jpg|png|webp)")
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The folder for copies beside the one a project's local files come from.
+
+    Attributes:
+        relative: below the document root.
+        path: what Label Studio's machine calls it.
+        registered: whether Label Studio shows files from it already.
+    """
+
+    relative: PurePosixPath
+    path: str
+    registered: bool
+
+
+class Places:
+    """Puts files of copies where Label Studio can show them, and takes them away again.
+
+    Uploads go back as uploads. Local files go into a folder beside the one they came from, which no storage imports,
+    if this machine sees Label Studio's document root. All else becomes uploads.
+
+    Args:
+        client: Label Studio.
+        media: fetches what was put, to see whether it arrived.
+        local_root: Label Studio's local files document root on this machine.
+    """
+
+    def __init__(self, client: LabelStudioClient, media: Media, *, local_root: Path | None = None) -> None:
+        self._client = client
+        self._media = media
+        self._local_root = local_root
+
+    def put(self, content: bytes, *, name: str, project_id: int, source_url: str) -> str:
+        """Put a file to where its original came from, unless it is there, and read it back.
+
+        Args:
+            content: the file.
+            name: that no other content ever had.
+            project_id: whose.
+            source_url: the original's.
+
+        Returns:
+            Its address, for the data of a task.
+
+        Raises:
+            StorageError: The folder for copies would be imported by one of the project's storages.
+            StorageUnavailableError: The file did not arrive as it is; it was taken away again.
+        """
+        folder = self._folder(project_id, source_url)
+        if folder is None:
+            address = self._media.put_upload(project_id, name=name, content=content)
+        else:
+            self._put_beside(folder, name, content, project_id=project_id)
+            address = f"{source_url.partition('?')[0]}?d={quote(str(folder.relative / name))}"
+        came_back = self._media.fetch(address, project_id=project_id, task_id=None)
+        if sha256(came_back).digest() != sha256(content).digest():
+            self.delete(address, project_id=project_id)
+            raise StorageUnavailableError("the file of a copy came back from Label Studio with other bytes")
+        return address
+
+    def delete(self, address: str, *, project_id: int) -> bool:
+        """Take away the file of a copy; whether there was one. Files that are not ours stay."""
+        kind = self._media.kind_of(address)
+        if kind is SourceKind.LOCAL:
+            return self._delete_beside(PurePosixPath(local_name(address)))
+        name = address.rpartition("/")[2].partition("-")[2]
+        if kind is not SourceKind.UPLOAD or not _OUR_NAMES.fullmatch(name):
+            return False
+        return self._media.delete_upload(project_id, name=name)
+
+    def _delete_beside(self, file: PurePosixPath) -> bool:
+        ours = _OUR_NAMES.fullmatch(file.name) and file.parent.name.endswith(_SUFFIX)
+        if not ours or self._local_root is None or not (self._local_root / file.parent).is_dir():
+            return False
+        return LocalStore(self._local_root / file.parent).delete(file.name)
+
+    def _put_beside(self, folder: _Folder, name: str, content: bytes, *, project_id: int) -> None:
+        root = Path(self._local_root or "", folder.relative)
+        try:
+            root.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StorageUnavailableError(f"the folder for copies cannot be made: {error.strerror}") from error
+        LocalStore(root).put_if_absent(name, content)
+        if not folder.registered:
+            self._client.create_local_storage(project_id, path=folder.path, title=STORAGE_TITLE, regex_filter=_NOTHING)
+
+    def _folder(self, project_id: int, source_url: str) -> _Folder | None:
+        if self._local_root is None or self._media.kind_of(source_url) is not SourceKind.LOCAL:
+            return None
+        source = PurePosixPath(local_name(source_url))
+        if not (self._local_root / source).is_file():
+            _log.warning("copy is uploaded: CLEANPLATE_LOCAL_FILES_ROOT is not Label Studio's document root")
+            return None
+        storages = self._client.local_storages(project_id)
+        shared = [depth for storage in storages if (depth := _shared_depth(storage, source))]
+        if not shared:
+            _log.warning("copy is uploaded: no local storage of the project holds its original")
+            return None
+        return _beside(source, min(shared), storages)
+
+
+def _shared_depth(storage: LocalStorage, source: PurePosixPath) -> int:
+    """How many folders lead from the document root to a storage that holds *source*; 0 if it does not.
+
+    The root itself may have another name on Label Studio's machine than here, so paths are compared from their ends.
+    """
+    path, folders = PurePosixPath(storage.path).parts, source.parent.parts
+    depths = (depth for depth in range(len(folders), 0, -1) if path[-depth:] == folders[:depth])
+    return next(depths, 0)
+
+
+def _beside(source: PurePosixPath, depth: int, storages: Sequence[LocalStorage]) -> _Folder:
+    synced = PurePosixPath(*source.parts[:depth])
+    relative = synced.with_name(synced.name + _SUFFIX)
+    (holder, *_) = (storage for storage in storages if _shared_depth(storage, source) == depth)
+    path = PurePosixPath(holder.path).with_name(relative.name)
+    registered = False
+    for storage in storages:
+        if PurePosixPath(storage.path) == path and storage.regex_filter == _NOTHING:
+            registered = True
+        elif _imports(storage, path):
+            raise StorageError(
+                f"local storage {storage.id} of the project imports the folder {relative.name!r}, where copies would "
+                "go: they would come back as new tasks. Let it import another folder."
+            )
+    return _Folder(relative, str(path), registered)
+
+
+def _imports(storage: LocalStorage, folder: PurePosixPath) -> bool:
+    path = PurePosixPath(storage.path)
+    return path == folder or (storage.recursive_scan and path in folder.parents)
