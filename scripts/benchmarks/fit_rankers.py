@@ -60,8 +60,8 @@ class Teacher:
     def look_at(self, subject: Subject, embedding: GraphcutEmbedding) -> None:
         """Say which subject the following proposals are about."""
         self._subject = subject
-        self._truth = embedding.overview.shares(subject.truth)
-        self._sizes = embedding.overview.superpixels.sizes
+        self._truth = embedding.view.overview.shares(subject.truth)
+        self._sizes = embedding.view.overview.superpixels.sizes
 
     def __call__(self, proposals: Proposals) -> Numbers:
         """(k,), the true or the learned gains with some noise."""
@@ -155,7 +155,7 @@ def _first_lessons(
 ) -> list[Lesson]:
     lessons = []
     for subject, embedding in zip(subjects, embeddings, strict=True):
-        overview = embedding.overview
+        overview = embedding.view.overview
         truth, sizes = overview.shares(subject.truth), overview.superpixels.sizes
         height, width = subject.truth.shape
         for point in _first_clicks(subject, random):
@@ -195,7 +195,7 @@ def _play(
         if box is None:
             points = (_first_clicks(subject, random)[int(random.integers(4))],)
         answer = engine.segment(embedding, Prompt(points, box))
-        overview = embedding.overview
+        overview = embedding.view.overview
         for teacher in teachers.values():
             teacher.look_at(subject, embedding)
         for _ in range(CLICKS - 1):

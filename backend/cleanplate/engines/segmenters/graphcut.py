@@ -6,6 +6,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Logits, Mask, RgbImage, Size, require_image, size_of
@@ -13,12 +14,13 @@ from cleanplate.domain.mask import bounding_box
 from cleanplate.domain.prompt import Prompt
 from cleanplate.engines.protocols import Embedding, Segmentation, Segmenter
 from cleanplate.engines.segmenters.graphcut_parts.cutting import cut_box, cut_change, cut_region
-from cleanplate.engines.segmenters.graphcut_parts.overview import Overview, overview_of
-from cleanplate.engines.segmenters.graphcut_parts.proposals import Click, first_proposals, later_proposals
+from cleanplate.engines.segmenters.graphcut_parts.overview import overview_of
+from cleanplate.engines.segmenters.graphcut_parts.proposals import first_proposals, later_proposals
 from cleanplate.engines.segmenters.graphcut_parts.ranker import Rankers, load_rankers, numbers_bytes
 from cleanplate.engines.segmenters.graphcut_parts.superpixels import Numbers
 from cleanplate.engines.segmenters.graphcut_parts.tidying import tidied
 from cleanplate.engines.segmenters.graphcut_parts.upsampling import mask_from_logits
+from cleanplate.engines.segmenters.graphcut_parts.view import View, near_side_px, near_view
 from cleanplate.errors import EngineError, PromptError
 
 NAME: Final = "graphcut"
@@ -27,6 +29,16 @@ LONGEST_PX: Final = 1024
 
 LEAST_GAIN: Final = 0.01
 """If no proposal promises more than this, a click mends only its own surroundings."""
+
+LARGE_PX: Final = 1200
+NEAR_CAUTION: Final = 0.05
+"""How much better a region of a near view has to look than one of the whole image."""
+
+CUT_OFF_LOSS: Final = 0.5
+"""How much worse a region is that the view's border cuts off."""
+
+NEAR_FILL: Final = 0.6
+"""The largest share of a near view that an object and the click on it may take."""
 
 LOGITS_PER_SHARE: Final = 8.0
 HALF: Final = 0.5
@@ -46,12 +58,12 @@ class GraphcutEmbedding:
     Attributes:
         image: at full resolution, read-only.
         small: at most 1024 px long, read-only; the same array if the image is no larger.
-        overview: its regions.
+        view: its regions.
     """
 
     image: RgbImage
     small: RgbImage
-    overview: Overview
+    view: View
 
     @property
     def size(self) -> Size:
@@ -59,10 +71,15 @@ class GraphcutEmbedding:
         return size_of(self.image)
 
     @property
+    def is_large(self) -> bool:
+        """Whether things worth clicking on may be too small to be seen in the whole."""
+        return max(self.size) >= LARGE_PX
+
+    @property
     def size_bytes(self) -> int:
         """About how much memory it holds."""
         small = 0 if self.small is self.image else self.small.nbytes
-        return self.image.nbytes + small + self.overview.size_bytes
+        return self.image.nbytes + small + self.view.overview.size_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +108,8 @@ class Graphcut:
         own = image.copy()
         own.flags.writeable = False
         small = _shrunk(own)
-        return GraphcutEmbedding(own, small, overview_of(small))
+        whole = Box(0, 0, small.shape[1], small.shape[0])
+        return GraphcutEmbedding(own, small, View(overview_of(small), whole))
 
     def segment(self, embedding: Embedding, prompt: Prompt) -> Segmentation:
         """Answer one prompt.
@@ -156,13 +174,23 @@ class Graphcut:
         return _scored(np.where(inside, soft, np.float32(0)))
 
     def _first(self, embedding: GraphcutEmbedding, point: Point) -> _Answer:
-        overview = embedding.overview
-        proposals = first_proposals(overview, _click(embedding, point))
-        ranks = self._rankers.first(proposals)
+        view = embedding.view
+        rank, region = self._best_first(view, embedding, point)
+        if embedding.is_large:
+            near = near_view(embedding.image, embedding.small, x=point.x, y=point.y)
+            near_rank, near_region = self._best_first(near, embedding, point)
+            if near_rank > rank + NEAR_CAUTION:
+                view, rank, region = near, near_rank, near_region
+        soft = tidied(cut_region(embedding.small, view.drawn(region), view.box, (point,)), (point,))
+        return _Answer(_pinned(soft, (point,)), min(max(rank, 0.0), 1.0))
+
+    def _best_first(
+        self, view: View, embedding: GraphcutEmbedding, point: Point
+    ) -> tuple[float, npt.NDArray[np.bool_]]:
+        proposals = first_proposals(view.overview, view.click(point))
+        ranks = self._rankers.first(proposals) - CUT_OFF_LOSS * ~view.whole(proposals.regions, embedding.small)
         best = int(np.argmax(ranks))
-        region = proposals.regions[best][overview.superpixels.labels]
-        soft = tidied(cut_region(embedding.small, region, (point,)), (point,))
-        return _Answer(_pinned(soft, (point,)), float(np.clip(ranks[best], 0, 1)))
+        return float(ranks[best]), proposals.regions[best]
 
     def _clicked(self, embedding: GraphcutEmbedding, answer: _Answer, points: tuple[Point, ...]) -> _Answer:
         """Take the last of *points* into account, if the answer is not yet as it says."""
@@ -179,18 +207,19 @@ class Graphcut:
         return _scored(soft)
 
     def _changed(self, embedding: GraphcutEmbedding, soft: Numbers, points: tuple[Point, ...]) -> Numbers:
-        overview, small = embedding.overview, embedding.small
-        shares = overview.shares(soft > HALF)
-        proposals = later_proposals(overview, shares, tuple(_click(embedding, point) for point in points))
+        small, view = embedding.small, _view_for(embedding, soft, points[-1])
+        shares = view.shares(soft > HALF)
+        clicks = tuple(view.click(point) for point in points if view.box.contains(point))
+        proposals = later_proposals(view.overview, shares, clicks)
         ranker = self._rankers.adding if points[-1].positive else self._rankers.removing
         gains = ranker(proposals) if proposals is not None else np.zeros(1, dtype=np.float32)
         if proposals is None or gains.max() < LEAST_GAIN:
-            return cut_change(small, soft, _touched(soft, points[-1]), points)
+            return cut_change(small, soft, _touched(soft, points[-1]), embedding.view.box, points)
         best = int(np.argmax(gains))
-        region, labels = proposals.regions[best], overview.superpixels.labels
+        region = proposals.regions[best]
         if proposals.replaces[best]:
-            return cut_region(small, region[labels], points)
-        return cut_change(small, soft, (region != (shares > HALF))[labels], points)
+            return cut_region(small, view.drawn(region), view.box, points)
+        return cut_change(small, soft, view.drawn(region != (shares > HALF)), view.box, points)
 
 
 def load() -> Segmenter:
@@ -226,9 +255,16 @@ def _steps(embedding: GraphcutEmbedding) -> tuple[float, float]:
     return small.width / size.width, small.height / size.height
 
 
-def _click(embedding: GraphcutEmbedding, point: Point) -> Click:
-    width, height = size_of(embedding.small)
-    return Click((point.x + 0.5) / width, (point.y + 0.5) / height, point.positive)
+def _view_for(embedding: GraphcutEmbedding, soft: Numbers, point: Point) -> View:
+    """A near view if the object and the click are small enough for it, else the whole."""
+    extent = bounding_box(soft > HALF)
+    if extent is None or not embedding.is_large:
+        return embedding.view
+    left, right = min(extent.left, point.x), max(extent.right, point.x)
+    top, bottom = min(extent.top, point.y), max(extent.bottom, point.y)
+    if max(right - left, bottom - top) > NEAR_FILL * near_side_px(embedding.small):
+        return embedding.view
+    return near_view(embedding.image, embedding.small, x=(left + right) / 2, y=(top + bottom) / 2)
 
 
 def _earlier(embedding: GraphcutEmbedding, previous: Logits | None) -> _Answer | None:

@@ -143,6 +143,23 @@ def test_a_large_image_gets_small_logits_and_a_sharp_mask(engine) -> None:
     assert overlap(answer.mask, truth(15, 55, scale)) > 0.97
 
 
+def test_a_small_thing_in_a_large_image_is_found_with_one_click(engine) -> None:
+    image = np.random.default_rng(8).normal(120, 6, (1500, 2000, 3)).clip(0, 255).astype(np.uint8)
+    image[400:900, 300:1500] = (60, 90, 60)
+    image[700:730, 1200:1270] = (230, 220, 60)
+    image[705:725, 1205:1265:8] = 20
+    embedding = engine.embed(image)
+
+    first = engine.segment(embedding, Prompt((Point(1235, 715),)))
+    second = engine.segment(embedding, Prompt((Point(1235, 715), Point(1203, 702, positive=False)), None, first.logits))
+
+    plate = np.zeros((1500, 2000), dtype=np.bool_)
+    plate[700:730, 1200:1270] = True
+    assert overlap(first.mask, plate) > 0.85
+    assert overlap(second.mask, plate) > 0.7
+    assert not second.mask[702, 1203]
+
+
 def test_a_negative_click_adds_nothing_to_the_mask_of_a_large_image(engine) -> None:
     scale = 12
     embedding = engine.embed(two_blocks(scale))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from cleanplate.domain.geometry import Box, Point
-from cleanplate.domain.image import Mask, RgbImage, Size, size_of
+from cleanplate.domain.image import Mask, RgbImage, size_of
 from cleanplate.domain.mask import bounding_box
 from cleanplate.engines.segmenters.graphcut_parts.colour_cut import Trimap, colour_cut
 from cleanplate.engines.segmenters.graphcut_parts.guided_filter import guided
@@ -38,11 +38,17 @@ BOX_ELLIPSE: Final = 1.1
 """… and within this ellipse, pixels probably do."""
 
 
-def cut_region(image: RgbImage, region: Mask, clicks: tuple[Point, ...]) -> Numbers:
-    """The object that *region* (of any resolution, not empty) shows, as a soft mask 0 … 1 of the image's size."""
-    size = size_of(image)
-    window = window_around(_box_of(region, size), size, margin=0.15, margin_px=6)
-    crop, target = window.shrunk(image), window.fitted_mask(region, size)
+def cut_region(image: RgbImage, region: Mask, of: Box, clicks: tuple[Point, ...]) -> Numbers:
+    """The object that a region shows, as a soft mask 0 … 1 of the image's size.
+
+    Args:
+        image: (H, W, 3).
+        region: of any resolution, not empty …
+        of: … over this part of the image.
+        clicks: in pixels of the image.
+    """
+    window = window_around(_box_of(region, of), size_of(image), margin=0.15, margin_px=6)
+    crop, target = window.shrunk(image), window.fitted_mask(region, of)
     trimap = _trimap(target, core=CORE * _greatest_depth(target), fringe=FRINGE * float(target.sum()) ** 0.5 + 2)
     cut = colour_cut(crop, _with_seeds(trimap, window, clicks), rounds=1)
     if (cut & target).sum() < LEAST_OVERLAP * (cut | target).sum():
@@ -52,18 +58,18 @@ def cut_region(image: RgbImage, region: Mask, clicks: tuple[Point, ...]) -> Numb
     return soft
 
 
-def cut_change(image: RgbImage, soft: Numbers, change: Mask, clicks: tuple[Point, ...]) -> Numbers:
+def cut_change(image: RgbImage, soft: Numbers, change: Mask, of: Box, clicks: tuple[Point, ...]) -> Numbers:
     """The answer *soft* with a change near its last click; away from the change it stays as it was.
 
     Args:
         image: (H, W, 3).
         soft: (H, W), 0 … 1, the answer so far.
-        change: of any resolution, not empty; where the answer becomes what its last click says.
+        change: of any resolution, not empty; where the answer becomes what its last click says …
+        of: … over this part of the image.
         clicks: in pixels of the image.
     """
-    size = size_of(image)
-    window = window_around(_box_of(change, size), size, margin=0.3, margin_px=10)
-    crop, changed = window.shrunk(image), window.fitted_mask(change, size)
+    window = window_around(_box_of(change, of), size_of(image), margin=0.3, margin_px=10)
+    crop, changed = window.shrunk(image), window.fitted_mask(change, of)
     target = np.where(changed, clicks[-1].positive, window.shrunk_mask(soft > 1 / 2))
     area = max(float(changed.sum()), 1.0)
     core, fringe = CORE * _greatest_depth(changed), FRINGE * area**0.5 + 2
@@ -99,12 +105,13 @@ def cut_box(image: RgbImage, box: Box) -> Numbers:
     return soft
 
 
-def _box_of(region: Mask, of: Size) -> Box:
-    """The tight box around a region, in pixels of an image of another size."""
+def _box_of(region: Mask, of: Box) -> Box:
+    """The tight box around a region that shows the part *of* of an image, in pixels of the image."""
     box, own = bounding_box(region), size_of(region)
     assert box is not None, "only regions with pixels are cut"  # noqa: S101 - our own mistake
     step_x, step_y = of.width / own.width, of.height / own.height
-    return Box(box.left * step_x, box.top * step_y, box.right * step_x, box.bottom * step_y)
+    left, top = of.left + box.left * step_x, of.top + box.top * step_y
+    return Box(left, top, left + box.width * step_x, top + box.height * step_y)
 
 
 def _trimap(target: Mask, *, core: float, fringe: float) -> Trimap:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from cleanplate.domain.image import Mask, RgbImage, size_of
 from cleanplate.engines.segmenters.graphcut_parts.merge_tree import COSTS, MergeTree, Regions, merge_tree_of
-from cleanplate.engines.segmenters.graphcut_parts.superpixels import Labels, Numbers, Superpixels, superpixels_of
+from cleanplate.engines.segmenters.graphcut_parts.superpixels import COUNT, Labels, Numbers, Superpixels, superpixels_of
 
 LONGEST_PX: Final = 384
 COARSE_PX: Final = 128
@@ -100,12 +100,13 @@ def _every(labels: Labels, stride: int) -> Labels:
     return np.ascontiguousarray(labels[first_row::stride, first_column::stride])
 
 
-def overview_of(image: RgbImage) -> Overview:
-    """Prepare an image of any size."""
+def overview_of(image: RgbImage, *, longest_px: int = LONGEST_PX, count: int = COUNT) -> Overview:
+    """Prepare an image of any size, seen so small and in about so many superpixels."""
     width, height = size_of(image)
-    scale = min(LONGEST_PX / max(width, height), 1)
+    scale = min(longest_px / max(width, height), 1)
     fitted = (max(round(width * scale), 1), max(round(height * scale), 1))
-    superpixels = superpixels_of(np.asarray(cv2.resize(image, fitted, interpolation=cv2.INTER_AREA), dtype=np.uint8))
+    shrunk = np.asarray(cv2.resize(image, fitted, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    superpixels = superpixels_of(shrunk, count)
     stride = max(round(max(fitted) / COARSE_PX), 1)
     total = max(float(superpixels.borders.sum()), 1)
     means = (superpixels.sizes[:, np.newaxis] * superpixels.colours).sum(axis=0) / superpixels.sizes.sum()

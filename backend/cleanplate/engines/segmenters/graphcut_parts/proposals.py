@@ -77,7 +77,7 @@ def later_proposals(overview: Overview, answer: Numbers, clicks: tuple[Click, ..
     new, old = _Outline(overview, regions), _Outline(overview, base[np.newaxis])
     change = _change_measures(overview, base, answer, regions, clicks[-1])
     gains = [measure - before for measure, before in zip(new.measures, old.measures, strict=True)]
-    told = [kinds == _REPLACED, kinds == _CUT_OUT, np.full(len(regions), len(clicks) == 2)]  # noqa: PLR2004
+    told = kinds == _REPLACED, kinds == _CUT_OUT
     measures = np.stack([*new.measures, *gains, *change, *told], axis=1).astype(np.float32)
     return Proposals(regions, kinds != _EDITED, measures)
 

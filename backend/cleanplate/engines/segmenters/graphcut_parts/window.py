@@ -11,6 +11,7 @@ from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, RgbImage, Size
 
 LONGEST_PX: Final = 160
+SMOOTHING_PX: Final = 0.7
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,17 @@ class Window:
         part = mask[self.slices].astype(np.float32)
         return np.asarray(cv2.resize(part, self.size, interpolation=cv2.INTER_AREA) > 1 / 2)
 
-    def fitted_mask(self, mask: Mask, of: Size) -> Mask:
-        """The same from a mask of another resolution, of an image of size *of*."""
+    def fitted_mask(self, mask: Mask, of: Box) -> Mask:
+        """The same from a mask of any resolution that shows the part *of* of the image; around it is nothing."""
         height, width = mask.shape
-        step_x, step_y = width / of.width / self.scale, height / of.height / self.scale
-        start_x = (self.left + 0.5 / self.scale) * width / of.width - 0.5
-        start_y = (self.top + 0.5 / self.scale) * height / of.height - 0.5
-        matrix = np.array([[step_x, 0, start_x], [0, step_y, start_y]], dtype=np.float32)
-        smooth = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.7)
+        per_pixel_x, per_pixel_y = width / of.width, height / of.height
+        # One more pixel than there is, because the part's border may be the image's own.
+        start_x = (self.left + 0.5 / self.scale - of.left) * per_pixel_x + 0.5
+        start_y = (self.top + 0.5 / self.scale - of.top) * per_pixel_y + 0.5
+        matrix = np.array([[per_pixel_x / self.scale, 0, start_x], [0, per_pixel_y / self.scale, start_y]])
+        smooth = np.pad(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), SMOOTHING_PX), 1, mode="edge")
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return np.asarray(
-            cv2.warpAffine(smooth, matrix, self.size, flags=flags, borderMode=cv2.BORDER_REPLICATE) > 1 / 2
-        )
+        return np.asarray(cv2.warpAffine(smooth, matrix, self.size, flags=flags) > 1 / 2)
 
     def place(self, x: float, y: float) -> tuple[int, int]:
         """(column, row) in the window of a place in the image; it may lie outside."""

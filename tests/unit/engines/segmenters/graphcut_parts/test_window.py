@@ -38,13 +38,23 @@ def test_masks_of_both_resolutions_land_at_the_same_place() -> None:
     full[180:300, 280:440] = True
     half = full[::2, ::2]
 
-    from_full, from_half = window.shrunk_mask(full), window.fitted_mask(half, IMAGE)
+    from_full, from_half = window.shrunk_mask(full), window.fitted_mask(half, Box(0, 0, 640, 480))
 
     expected = np.zeros((160, 160), dtype=np.bool_)
     expected[40:100, 40:120] = True
     np.testing.assert_array_equal(from_full, expected)
     np.testing.assert_array_equal(from_half, expected)
     np.testing.assert_array_equal(window.enlarged_mask(expected), full[window.slices])
+
+
+def test_a_mask_of_a_part_of_the_image_lands_there_and_nothing_is_around_it() -> None:
+    window = window_around(Box(200, 100, 520, 420), IMAGE, margin=0, margin_px=0)
+
+    fitted = window.fitted_mask(np.ones((30, 40), dtype=np.bool_), Box(280, 180, 440, 300))
+
+    assert fitted[40:100, 40:120].all()
+    assert not fitted[:38].any()
+    assert not fitted[:, 122:].any()
 
 
 def test_a_window_of_a_large_area_is_shrunk() -> None:
