@@ -66,3 +66,21 @@ def test_text_shows_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
     written = capsys.readouterr().err
     assert "job failed" in written
     assert "JSONDecodeError" in written
+
+
+def test_no_traceback_shows_the_values_of_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    for style in ("text", "json"):
+        configure_logs(level="info", style=style)
+        try:
+            parsed_with("-".join(("very", "secret")))
+        except json.JSONDecodeError:
+            structlog.get_logger().exception("job failed")
+
+    written = capsys.readouterr().err
+    assert written.count("JSONDecodeError") >= 2
+    assert "very-secret" not in written
+
+
+def parsed_with(token: str) -> object:
+    assert token
+    return json.loads("broken")

@@ -59,18 +59,20 @@ def require_free(path: Path, *, sources: tuple[Path, ...], overwrite: bool) -> N
 
     Raises:
         StorageConflictError: It is taken, or one of the *sources*, which are never overwritten.
-        StorageError: There is no folder to put it in, or it is a folder itself.
+        StorageError: There is no folder to put it in, it is a folder itself, or has no possible name.
     """
-    if path.is_dir():
+    try:
+        is_folder, has_folder, exists = path.is_dir(), path.parent.is_dir(), path.exists()
+        is_source = exists and any(path.samefile(source) for source in sources)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from error
+    if is_folder:
         raise StorageError(f"{path} is a folder: name the file")
-    if not path.parent.is_dir():
+    if not has_folder:
         raise StorageError(f"there is no folder {path.parent}")
-    if not path.exists():
-        return
-    for source in sources:
-        if path.samefile(source):
-            raise StorageConflictError(f"{path} would be overwritten by its own copy: name another file")
-    if not overwrite:
+    if is_source:
+        raise StorageConflictError(f"{path} would be overwritten by its own copy: name another file")
+    if exists and not overwrite:
         raise StorageConflictError(f"{path} exists; --force overwrites it")
 
 
