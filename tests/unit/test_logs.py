@@ -72,13 +72,13 @@ def test_no_traceback_shows_the_values_of_variables(capsys: pytest.CaptureFixtur
     for style in ("text", "json"):
         configure_logs(level="info", style=style)
         try:
-            parsed_with("-".join(("very", "secret")))
+            parsed_with("very-secret"[::-1])
         except json.JSONDecodeError:
             structlog.get_logger().exception("job failed")
 
     written = capsys.readouterr().err
     assert written.count("JSONDecodeError") >= 2
-    assert "very-secret" not in written
+    assert "terces-yrev" not in written
 
 
 def parsed_with(token: str) -> object:

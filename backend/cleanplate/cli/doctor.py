@@ -43,6 +43,8 @@ def doctor(
         print_json({"ok": not failed, "checks": [check_json(check) for check in checks]})
     elif failed:
         out.print(f"[red]{len(failed)} of {len(checks)} things have to be mended.[/red]")
+    elif warnings := sum(check.outcome == "warning" for check in checks):
+        out.print(f"[yellow]Nothing has to be mended, but {warnings} of {len(checks)} things want a look.[/yellow]")
     else:
         out.print("[green]Nothing has to be mended.[/green]")
     if failed:

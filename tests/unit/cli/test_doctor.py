@@ -8,15 +8,27 @@ from fakes.connectable import CONFIG
 URL = "http://127.0.0.1:9090"
 
 
-def test_where_nothing_has_to_be_mended_the_exit_code_is_0(cleanplate, label_studio) -> None:
-    list(connect(Application(read_settings()), label_studio.add_project(CONFIG), backend_url=URL))
+def test_where_all_is_right_the_exit_code_is_0(cleanplate, label_studio) -> None:
+    application = Application(read_settings())
+    list(connect(application, label_studio.add_project(CONFIG), backend_url=URL))
+    application.queue.lead("a worker", for_s=60)
 
     answer = cleanplate("doctor")
 
     assert answer.exit_code == 0
     assert "✓ token" in answer.stdout
+    assert "! " not in answer.stdout
+    assert answer.stdout.splitlines()[-1] == "Nothing has to be mended."
+
+
+def test_a_warning_is_counted_but_is_no_failure(cleanplate, label_studio) -> None:
+    list(connect(Application(read_settings()), label_studio.add_project(CONFIG), backend_url=URL))
+
+    answer = cleanplate("doctor")
+
+    assert answer.exit_code == 0
     assert "! worker" in answer.stdout
-    assert "Nothing has to be mended." in answer.stdout
+    assert answer.stdout.splitlines()[-1].startswith("Nothing has to be mended, but 1 of ")
 
 
 def test_what_has_to_be_mended_is_marked_with_its_remedy_and_the_exit_code_is_1(cleanplate, label_studio) -> None:
