@@ -28,6 +28,7 @@ from cleanplate.label_studio.payloads import (
     LocalStorage,
     MlBackend,
     Project,
+    Reference,
     Task,
     Upload,
     User,
@@ -192,11 +193,14 @@ class LabelStudioClient:
             filters = [_filter("id", "greater", "Number", last)]
             if updated_since is not None:
                 filters.append(_filter("updated_at", "greater", "Datetime", _timestamp(updated_since)))
-            items, total = self._task_page(project_id, filters)
-            for item in items:
-                task = _readable_task(item, project_id)
-                if task is not None:
-                    yield task
+            try:
+                items, total = self._task_page(project_id, filters)
+                found = [_readable_task(item, project_id) for item in items]
+            except PayloadError:
+                # A single number or nesting beyond all bounds, in data of which nobody asks, spoils the whole page.
+                items, total = self._task_page(project_id, filters, only_ids=True)
+                found = [self._readable_alone(item, project_id) for item in items]
+            yield from (task for task in found if task is not None)
             ids = [item["id"] for item in items if isinstance(item, dict) and isinstance(item.get("id"), int)]
             if not ids or total <= len(items):
                 return
@@ -378,7 +382,18 @@ class LabelStudioClient:
             raise
         return True
 
-    def _task_page(self, project_id: int, filters: list[dict[str, Any]]) -> tuple[list[Any], int]:
+    def _readable_alone(self, item: Any, project_id: int) -> Task | None:
+        """The task of which a list tells only the id; None, and a line in the log, if it cannot be read."""
+        task_id = Reference.parse(item).id
+        try:
+            return self.task(project_id, task_id)
+        except PayloadError as error:
+            _log.warning("task left out", project=project_id, task=task_id, why=str(error))
+            return None
+
+    def _task_page(
+        self, project_id: int, filters: list[dict[str, Any]], *, only_ids: bool = False
+    ) -> tuple[list[Any], int]:
         query = {
             "project": project_id,
             "fields": "all",
@@ -386,6 +401,8 @@ class LabelStudioClient:
             "page_size": _TASKS_PER_PAGE,
             "query": json.dumps({"filters": {"conjunction": "and", "items": filters}, "ordering": ["tasks:id"]}),
         }
+        if only_ids:
+            query["include"] = "id"
         answer = self._call("GET", "/api/tasks", query=query)
         items = _list(answer, "tasks")
         total = answer.get("total")

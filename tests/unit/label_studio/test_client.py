@@ -272,6 +272,26 @@ def test_a_task_that_cannot_be_read_does_not_hide_the_others(server, client) -> 
     assert [found.id for found in client.tasks(1)] == [3, 5]
 
 
+@pytest.mark.parametrize("spoilt", [10**60, json.loads("[" * 120 + "]" * 120)], ids=["number", "nesting"])
+def test_a_task_whose_data_spoils_its_page_does_not_hide_the_others(server, client, spoilt) -> None:
+    bad = task(4, data={"weird": spoilt})
+    server.on("GET", "/api/tasks", 200, page(task(3), bad, total=3))
+    server.on("GET", "/api/tasks", 200, page({"id": 3}, {"id": 4}, total=3))
+    server.on("GET", "/api/tasks", 200, page(task(3, annotations=[{"id": 1}])))
+    server.on("GET", "/api/tasks", 200, page(bad))
+    server.on("GET", "/api/tasks", 200, page(task(5)))
+
+    assert [(found.id, len(found.annotations)) for found in client.tasks(1)] == [(3, 1), (5, 0)]
+    assert server.asked[1].query["include"] == ["id"]
+    assert [filters_of(asked)[0][1:] for asked in server.asked] == [
+        ("greater", 0),
+        ("greater", 0),
+        ("equal", 3),
+        ("equal", 4),
+        ("greater", 4),
+    ]
+
+
 def test_pages_of_nothing_but_unreadable_tasks_end(server, client) -> None:
     server.on("GET", "/api/tasks", 200, page("x", total=10))
 
