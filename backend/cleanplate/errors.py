@@ -158,6 +158,12 @@ class LabelStudioAuthError(LabelStudioRefusedError):
     transient = True
 
 
+class ProjectMissingError(LabelStudioError):
+    """Label Studio has no project of this number, or the token may not see it."""
+
+    reason = "project_missing"
+
+
 class PayloadError(LabelStudioError):
     """A request or answer is not the JSON it should be."""
 

@@ -6,19 +6,13 @@ from typing import Final
 from cleanplate.app.application import Application
 from cleanplate.app.checks import Check, Outcome
 from cleanplate.app.doctor import CONNECTED, config_checks, door_checks, project_config_checks, storage_checks
-from cleanplate.errors import LabelStudioAuthError, LabelStudioError, LabelStudioRefusedError
+from cleanplate.errors import LabelStudioAuthError, LabelStudioError, LabelStudioRefusedError, ProjectMissingError
 from cleanplate.label_studio.client import LabelStudioClient
 from cleanplate.label_studio.payloads import MlBackend, Project, Webhook, WebhookAction
 
 BACKEND_TITLE: Final = "cleanplate"
 
 SECRET_HEADER: Final = "X-Cleanplate-Secret"  # noqa: S105  a header's name
-
-
-class ProjectMissingError(LabelStudioError):
-    """Label Studio has no project of this number, or the token may not see it."""
-
-    reason = "project_missing"
 
 
 def connect(

@@ -32,6 +32,7 @@ _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         "bad_payload": "Label Studio answered with something unexpected; check what answers at its address.",
         "media": "Open the task in Label Studio and check that its image is shown.",
         "url_not_allowed": "Add the image's server to CLEANPLATE_ALLOWED_ORIGINS if you trust it.",
+        "project_missing": "Look at the project's number in its address, and at whose token is used.",
         "media_missing": "The image is gone from its storage: bring it back, then retry the job.",
         "media_too_large": "Use a smaller file, or raise CLEANPLATE_MAX_IMAGE_BYTES.",
         "media_unavailable": "The image's server did not deliver. Retried by itself.",

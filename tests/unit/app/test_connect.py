@@ -1,8 +1,8 @@
 import pytest
 
 from cleanplate.app.checks import Outcome
-from cleanplate.app.connect import SECRET_HEADER, ProjectMissingError, connect
-from cleanplate.errors import LabelStudioAuthError, LabelStudioRefusedError
+from cleanplate.app.connect import SECRET_HEADER, connect
+from cleanplate.errors import LabelStudioAuthError, LabelStudioRefusedError, ProjectMissingError
 from cleanplate.label_studio.payloads import WebhookAction
 from fakes.connectable import CONFIG
 
