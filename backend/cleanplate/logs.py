@@ -36,8 +36,8 @@ def configure_logs(*, level: str, style: Literal["auto", "text", "json"]) -> Non
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # urllib3 logs whole request lines, queries included, when it is let.
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    # urllib3 logs whole addresses, queries and names of sources included, also when it only tries one again.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),

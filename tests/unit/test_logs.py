@@ -55,6 +55,14 @@ def test_request_lines_of_urllib3_stay_out_even_at_debug(capsys: pytest.CaptureF
     assert capsys.readouterr().err == ""
 
 
+def test_addresses_that_urllib3_tries_again_stay_out(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(level="info", style="json")
+
+    logging.getLogger("urllib3.connectionpool").warning("Retrying after connection broken: /data/upload/1/John Doe.png")
+
+    assert capsys.readouterr().err == ""
+
+
 def test_text_shows_tracebacks(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(level="info", style="text")
 
