@@ -6,7 +6,7 @@ from typing import Final
 from cleanplate.app.application import Application
 from cleanplate.app.checks import Check, Outcome
 from cleanplate.app.doctor import CONNECTED, config_checks, door_checks, project_config_checks, storage_checks
-from cleanplate.errors import LabelStudioAuthError, LabelStudioError, LabelStudioRefusedError, ProjectMissingError
+from cleanplate.errors import LabelStudioAuthError, LabelStudioRefusedError, ProjectMissingError
 from cleanplate.label_studio.client import LabelStudioClient
 from cleanplate.label_studio.payloads import MlBackend, Project, Webhook, WebhookAction
 
