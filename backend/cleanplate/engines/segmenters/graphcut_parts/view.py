@@ -16,7 +16,7 @@ NEAR_SHARE: Final = 1 / 8
 """The side of a near view, as a share of the image's longer side."""
 
 NEAR_PX: Final = 160
-NEAR_COUNT: Final = 300
+NEAR_COUNT: Final = 220
 """So small is a near view, and so many superpixels it has: it is made while the annotator waits."""
 
 
