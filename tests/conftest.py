@@ -4,15 +4,23 @@ A test skips, with its reason, when the machine lacks something. Where that was 
 `.ci/run`) a skip is a failure.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import hypothesis
 import pytest
+import structlog
 
 TESTS: Final = Path(__file__).parent
 BENCHMARKS: Final = TESTS / "benchmarks"
 LABEL_STUDIO_PYTHON: Final = TESTS.parent / ".venv-label-studio" / "bin" / "python"
+
+
+# A machine that does other things as well must not fail a test that is right.
+hypothesis.settings.register_profile("cleanplate", deadline=None)
+hypothesis.settings.load_profile("cleanplate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,6 +65,17 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     if report.skipped and collector.config.getoption("--forbid-skips"):
         _fail(report)
     return report
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """What one test sets up for logging is nothing to the next."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,10 @@
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from cleanplate.logs import configure_logs
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def test_json_lines_carry_time_level_and_values(capsys: pytest.CaptureFixture[str]) -> None:
