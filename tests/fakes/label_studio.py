@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import threading
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -349,6 +350,12 @@ class FakeLabelStudio:
                 self.tasks[self.add_task(storage["project"], {"image": url})]["synced"] = True
         return HTTPStatus.OK, storage
 
+    def _resolve(self, _: int, request: "_Request") -> tuple[HTTPStatus, Any]:
+        name = b64decode(request.query["fileuri"][0], altchars=b"-_").decode()
+        if name not in self.files:
+            raise RefusedError(HTTPStatus.NOT_FOUND)
+        return HTTPStatus.OK, File(self.files[name])
+
     def _get_file(self, request: "_Request") -> tuple[HTTPStatus, Any]:
         return HTTPStatus.OK, self._file(request.path, request.query)
 
@@ -408,6 +415,7 @@ _ROUTES: list[tuple[str, str, _Action]] = [
     ("GET", r"/api/storages/localfiles", FakeLabelStudio._get_storages),
     ("POST", r"/api/storages/localfiles", FakeLabelStudio._post_storage),
     ("POST", r"/api/storages/localfiles/(\d+)/sync", FakeLabelStudio._sync_storage),
+    ("GET", r"/tasks/(\d+)/resolve/", FakeLabelStudio._resolve),
     ("GET", r"/data/.*", FakeLabelStudio._get_file),
 ]
 

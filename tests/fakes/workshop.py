@@ -124,6 +124,10 @@ class Workshop:
         return Publisher(self.client, self.places, self.ledger)
 
     @cached_property
+    def names(self) -> Names:
+        return Names(b"k" * 32)
+
+    @cached_property
     def maker(self) -> CopyMaker:
         return CopyMaker(
             client=self.client,
@@ -131,7 +135,7 @@ class Workshop:
             approvals=self.approvals,
             inpainter=self.inpainter,
             limits=LIMITS,
-            names=Names(b"k" * 32),
+            names=self.names,
             places=self.places,
             publisher=self.publisher,
         )

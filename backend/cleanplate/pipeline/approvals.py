@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
 import structlog
 
-from cleanplate.domain.policy import Approval
+from cleanplate.domain.policy import Approval, Policy
 from cleanplate.errors import PolicyError
 from cleanplate.jobs.job import NewJob, Subject
 from cleanplate.jobs.sweep import TaskState
@@ -109,18 +110,25 @@ class Approvals:
 
 
 def _watched(project: Project) -> bool:
-    try:
-        return LabelConfig.from_xml(project.label_config).policy().makes_copies
-    except PolicyError:
+    read = _read(project.label_config, Approval())
+    if isinstance(read, str):
         return _CLEAN_ATTRIBUTE.search(project.label_config) is not None
+    return read[1].makes_copies
 
 
 def _mistake(project: Project, approval: Approval) -> str:
+    read = _read(project.label_config, approval)
+    return read if isinstance(read, str) else ""
+
+
+@lru_cache(maxsize=32)
+def _read(xml: str, approval: Approval) -> tuple[LabelConfig, Policy] | str:
+    """A labelling config and its policy, or its mistake in words. A sweep asks once for every annotation."""
     try:
-        LabelConfig.from_xml(project.label_config).policy(approval)
+        config = LabelConfig.from_xml(xml)
+        return config, config.policy(approval)
     except PolicyError as error:
         return str(error)
-    return ""
 
 
 def _asked(project: Project, task: Task, items: Collection[ResultItem], approval: Approval) -> Any:
@@ -128,11 +136,10 @@ def _asked(project: Project, task: Task, items: Collection[ResultItem], approval
 
     Labels and controls that were not used do not count: they may change without a new copy.
     """
-    try:
-        config = LabelConfig.from_xml(project.label_config)
-        policy = config.policy(approval)
-    except PolicyError as error:
-        return str(error)
+    read = _read(project.label_config, approval)
+    if isinstance(read, str):
+        return read
+    config, policy = read
     controls = (config.control(name) for name in sorted({item.from_name for item in items}))
     lists = (value for item in items for value in item.value.values() if isinstance(value, list))
     used = {text for texts in lists for text in texts if isinstance(text, str)}

@@ -1,7 +1,7 @@
 """Which pixels of an image will be replaced, and why: worked out before anything is touched."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from cleanplate.codecs.container import Format
 from cleanplate.codecs.images import Container
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, Size, size_of
-from cleanplate.domain.mask import bounding_box, require_fit, rounded_out, union
+from cleanplate.domain.mask import bounding_box, require_fit, rounded_out
 from cleanplate.domain.policy import Action, Dilation, Policy
 from cleanplate.domain.region import Region
 from cleanplate.errors import NothingToRemoveError, PolicyError, UnacceptedPromptsError
@@ -116,15 +116,20 @@ def plan_removal(
     _require_accepted(set(prompt_labels) - {region.label for region in approved}, policy)
     if not approved:
         raise NothingToRemoveError("no approved region covers a pixel that is to be removed")
-    grown = [_grown(region, policy) for region in approved]
-    mask = touched(union(tuple(mask for mask, _ in grown), size), grid)
+    approved_mask = np.zeros((size.height, size.width), dtype=np.bool_)
+    removed = []
+    for region in approved:
+        grown, radius_px = _grown(region.mask, policy.of(region.label).dilation)
+        approved_mask |= grown
+        removed.append(Removed(region.region_id, region.label, radius_px))
+    mask = touched(approved_mask, grid)
     kept = [region for region in regions if policy.of(region.label).action is Action.KEEP]
     dropped = {region.region_id for region in kept if _removed_share(region, mask) > _KEPT_SHARE}
     return Plan(
         mask=mask,
         crops=_crops(mask),
         grid=grid,
-        removed=tuple(sorted((removed for _, removed in grown), key=lambda removed: removed.region_id)),
+        removed=tuple(sorted(removed, key=lambda region: (region.region_id, region.label))),
         kept=tuple(sorted({region.region_id for region in kept} - dropped)),
         dropped=tuple(sorted(dropped)),
     )
@@ -199,25 +204,23 @@ def _named(labels: Sequence[str]) -> str:
     return ", ".join(repr(label[:_LABEL_SHOWN]) for label in labels)
 
 
-def _grown(region: Region, policy: Policy) -> tuple[Mask, Removed]:
-    dilation = policy.of(region.label).dilation
-    mask, largest = region.mask, 0
-    # A brush may hold several objects, so each island is grown by its own size; islands of one radius grow together.
-    for radius_px, islands in _by_radius(region.mask, dilation):
-        mask, largest = mask | grown_by(islands, radius_px), max(largest, radius_px)
-    return mask, Removed(region.region_id, region.label, largest)
-
-
-def _by_radius(mask: Mask, dilation: Dilation) -> Iterator[tuple[int, Mask]]:
-    if dilation == Dilation():
-        return
-    _, islands, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+def _grown(mask: Mask, dilation: Dilation) -> tuple[Mask, int]:
+    """A region's mask after its dilation, and by how many pixels it was grown at most."""
+    box = bounding_box(mask)
+    if box is None or dilation == Dilation():
+        return mask, 0
+    window = box.slices(size_of(mask))
+    _, islands, stats, _ = cv2.connectedComponentsWithStats(mask[window].view(np.uint8), connectivity=8)
     sides_px = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
+    # A brush may hold several objects, so each island is grown by its own size; islands of one radius grow together.
     radii_px = np.array([_whole(dilation.radius_px(float(side_px))) for side_px in sides_px])
+    radii_px[0] = 0  # what lies between the islands
+    grown = mask.copy()
     for radius_px in np.unique(radii_px[1:]):
-        chosen = radii_px == radius_px
-        chosen[0] = False  # what lies between the islands
-        yield int(radius_px), chosen[islands]
+        alike = np.zeros_like(mask)
+        alike[window] = (radii_px == radius_px)[islands] & mask[window]
+        grown |= grown_by(alike, int(radius_px))
+    return grown, int(radii_px.max())
 
 
 def _whole(radius_px: float) -> int:

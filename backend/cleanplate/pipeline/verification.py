@@ -213,7 +213,9 @@ def _local_mean(levels: Levels, where: Mask) -> npt.NDArray[np.float32]:
 
 
 def _levels(one: RgbImage, other: RgbImage) -> Levels:
-    return np.asarray(cv2.absdiff(one, other).max(axis=2), dtype=np.uint8)
+    red, green, blue = np.moveaxis(cv2.absdiff(one, other), 2, 0)
+    # Six times as fast as max(axis=2).
+    return np.asarray(np.maximum(np.maximum(red, green), blue), dtype=np.uint8)
 
 
 def _picture_levels(one: Picture, other: Picture) -> Levels:

@@ -1,6 +1,8 @@
 """Jobs from the approval to the copy's task, against a Label Studio that answers over HTTP."""
 
 import base64
+import io
+import json
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cleanplate.codecs.images import picture_from_bytes
 from cleanplate.jobs.job import Job, JobState
@@ -131,6 +134,44 @@ def test_an_image_that_came_inside_its_task_becomes_an_upload(label_studio, work
 
     assert only_job(workshop.sweep_and_work()).state is JobState.DONE
     assert OUR_NAME.fullmatch(only_copy(label_studio)["data"]["image"])
+
+
+def test_the_copy_of_an_image_in_the_cloud_is_uploaded(label_studio, workshop, project) -> None:
+    label_studio.files["s3://bucket/street/a b.png"] = photograph()
+    task = label_studio.add_task(project, {"image": "s3://bucket/street/a b.png"})
+    label_studio.annotate(task, [rectangle(FACE)])
+
+    assert only_job(workshop.sweep_and_work()).state is JobState.DONE
+    assert OUR_NAME.fullmatch(only_copy(label_studio)["data"]["image"])
+
+
+def test_a_photograph_that_is_stored_turned_is_cleaned_where_people_saw_it(label_studio, workshop, project) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    upright = Image.open(io.BytesIO(photograph()))
+    upright.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", quality=95, subsampling=0, exif=exif)
+    url = label_studio.add_upload(project, "a.jpg", file.getvalue())
+    label_studio.annotate(label_studio.add_task(project, {"image": url}), [rectangle(FACE)])
+
+    workshop.sweep_and_work()
+
+    cleaned = content(label_studio, only_copy(label_studio))
+    assert picture_from_bytes(cleaned, LIMITS).image.shape == (HEIGHT, WIDTH, 3)
+    assert redness(cleaned, (0, 0, WIDTH, HEIGHT)) == 0
+    assert 0x0112 not in Image.open(io.BytesIO(cleaned)).getexif()
+
+
+@pytest.mark.parametrize("label", ["../../etc", "😀\N{RIGHT-TO-LEFT OVERRIDE}", "L" * 10_000])
+def test_no_name_of_a_label_reaches_the_copy(label_studio, workshop, task, label) -> None:
+    project = label_studio.tasks[task]["project"]
+    label_studio.projects[project]["label_config"] = CONFIG.replace('"Face"', f'"{label}"')
+    label_studio.annotate(task, [rectangle(FACE, label)])
+
+    assert only_job(workshop.sweep_and_work()).state is JobState.DONE
+    copy = only_copy(label_studio)
+    assert OUR_NAME.fullmatch(copy["data"]["image"])
+    assert label not in json.dumps(copy, ensure_ascii=False)
 
 
 @pytest.mark.parametrize("name", ["../../../x.png", "CON.png", "a\\b.png", "\u202egnp.exe.png", "x" * 200 + ".png"])
@@ -507,7 +548,7 @@ def test_of_two_tasks_made_for_one_copy_at_once_one_remains(label_studio, worksh
 
     def make_another(method: str, path: str) -> None:
         if (method, path) == ("POST", "/api/tasks/") and not label_studio.copies():
-            copy_id = workshop.maker._names.copy_id(
+            copy_id = workshop.names.copy_id(
                 label_studio_url=label_studio.url, project_id=project, task_id=task, annotation_id=annotation
             )
             label_studio.add_task(project, {"image": "/data/upload/1/x", "cleanplate": copy_id})
@@ -633,6 +674,22 @@ def test_without_the_document_root_copies_of_local_files_are_uploaded(local, tmp
 
     assert job.state is JobState.DONE
     assert OUR_NAME.fullmatch(only_copy(local)["data"]["image"])
+
+
+def test_a_file_of_the_copys_name_with_other_bytes_is_never_overwritten(local, root, tmp_path) -> None:
+    local.annotate(local_task(local), [rectangle(FACE)])
+    workshop = Workshop(local.url, tmp_path, local_root=root)
+    workshop.sweep()
+    (job,) = workshop.queue.jobs()
+    taken = root / "street-cleanplate" / workshop.names.object_name(job.key, ".png")
+    taken.parent.mkdir()
+    taken.write_bytes(b"somebody's")
+
+    (job,) = workshop.work()
+
+    assert (job.state, job.reason) == (JobState.DEAD, "storage_conflict")
+    assert taken.read_bytes() == b"somebody's"
+    assert local.copies() == []
 
 
 def test_a_folder_that_cannot_be_written_is_tried_again(local, root, tmp_path) -> None:
