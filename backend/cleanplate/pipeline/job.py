@@ -11,7 +11,7 @@ from cleanplate.codecs.images import ImageLimits
 from cleanplate.domain.image import size_of
 from cleanplate.domain.policy import Policy
 from cleanplate.engines.protocols import Inpainter
-from cleanplate.errors import MediaMissingError, PolicyError, SupersededError
+from cleanplate.errors import LabelStudioRefusedError, MediaMissingError, PolicyError, SupersededError
 from cleanplate.jobs.job import Job, Lease
 from cleanplate.label_studio.client import COPY_KEY, LabelStudioClient
 from cleanplate.label_studio.config import LabelConfig
@@ -97,7 +97,7 @@ class CopyMaker:
 
         try:
             record = self._publisher.publish(copy, require_current=require_current)
-        except SupersededError:
+        except (SupersededError, LabelStudioRefusedError):
             self._publisher.discard(copy)
             raise
         return {
@@ -145,13 +145,14 @@ class CopyMaker:
         address = self._places.put(
             made.content, name=file_name, project_id=subject.project_id, source_url=approved.source_url
         )
+        removed = [region.region_id for region in plan.removed]
         certificate = made.certificate.with_clauses(
             verification.names_clause(verification.Names(original=_name_of(approved.source_url), copy=file_name)),
             task_clause(
                 data={approved.image_key: address, COPY_KEY: copy_id},
                 source_url=approved.source_url,
                 carried=plan.kept,
-                removed=[removed.region_id for removed in plan.removed],
+                removed=removed,
             ),
         )
         return Copy(
@@ -164,6 +165,7 @@ class CopyMaker:
             size_bytes=len(made.content),
             certificate=certificate,
             carried=kept_items(approved.annotation.result, plan.kept),
+            region_ids=frozenset([*removed, *plan.kept, *plan.dropped]),
         )
 
 

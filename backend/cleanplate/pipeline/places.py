@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import structlog
 
-from cleanplate.errors import StorageError, StorageUnavailableError
+from cleanplate.errors import StorageError, StorageUnavailableError, UrlNotAllowedError
 from cleanplate.label_studio.client import LabelStudioClient
 from cleanplate.label_studio.media import Media, SourceKind, local_name
 from cleanplate.label_studio.payloads import LocalStorage
@@ -89,9 +89,13 @@ class Places:
 
     def delete(self, address: str, *, project_id: int) -> bool:
         """Take away the file of a copy; whether there was one. Files that are not ours stay."""
-        kind = self._media.kind_of(address)
-        if kind is SourceKind.LOCAL:
-            return self._delete_beside(PurePosixPath(local_name(address)))
+        try:
+            kind = self._media.kind_of(address)
+            local = local_name(address) if kind is SourceKind.LOCAL else ""
+        except UrlNotAllowedError:
+            return False
+        if local:
+            return self._delete_beside(PurePosixPath(local))
         name = address.rpartition("/")[2].partition("-")[2]
         if kind is not SourceKind.UPLOAD or not _OUR_NAMES.fullmatch(name):
             return False

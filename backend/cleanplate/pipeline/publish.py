@@ -31,6 +31,7 @@ class Copy:
         size_bytes: of the file.
         certificate: its proof.
         carried: result items of the regions that go along.
+        region_ids: of all regions of the annotation, whether they go along or not.
     """
 
     copy_id: str
@@ -42,6 +43,7 @@ class Copy:
     size_bytes: int
     certificate: Certificate
     carried: Sequence[Mapping[str, Any]]
+    region_ids: frozenset[str]
 
     @property
     def data(self) -> dict[str, str]:
@@ -82,9 +84,10 @@ class Publisher:
         annotation_id = self._carry(copy, task)
         if task.data != copy.data or task.meta != copy.meta(annotation_id):
             self._client.update_task(task.id, copy.data, meta=copy.meta(annotation_id))
-        replaced = {noted.address if noted else None, task.data.get(copy.image_key)} - {None, copy.address}
-        for address in replaced:
-            self._places.delete(str(address), project_id=project_id)
+        # People can write anything into a task, so what it showed need not be an address.
+        shown = {noted.address if noted else "", str(task.data.get(copy.image_key, ""))}
+        for address in shown - {"", copy.address}:
+            self._places.delete(address, project_id=project_id)
         record = CopyRecord(
             copy_id=copy.copy_id,
             label_studio_url=copy.subject.label_studio_url,
@@ -150,9 +153,10 @@ def _carried_annotation(copy: Copy, task: Task) -> Annotation | None:
     """The copy's annotation that we made; people may have added others."""
     meta = (task.meta or {}).get(COPY_KEY)
     number = meta.get("annotation") if isinstance(meta, dict) else None
-    ids = {item["id"] for item in copy.carried}
     for annotation in task.annotations:
-        # Without a number it may still be ours: made by an attempt that did not live to note it.
-        if annotation.id == number or (number is None and ids and ids == {item.id for item in annotation.result}):
+        ids = {item.id for item in annotation.result}
+        # Without a number it may still be ours: made by an attempt that did not live to note it, and for a state of
+        # the annotation in which other regions were kept.
+        if annotation.id == number or (number is None and ids and ids <= copy.region_ids):
             return annotation
     return None
