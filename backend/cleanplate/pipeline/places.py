@@ -125,28 +125,38 @@ class Places:
             _log.warning("copy is uploaded: CLEANPLATE_LOCAL_FILES_ROOT is not Label Studio's document root")
             return None
         storages = self._client.local_storages(project_id)
-        shared = [depth for storage in storages if (depth := _shared_depth(storage, source))]
-        if not shared:
+        depths = [(_depth(storage, source, root=self._local_root), storage) for storage in storages]
+        holders = sorted((depth, storage.path) for depth, storage in depths if depth)
+        if not holders:
             _log.warning("copy is uploaded: no local storage of the project holds its original")
             return None
-        return _beside(source, min(shared), storages)
+        depth, path = holders[0]
+        return _beside(PurePosixPath(*source.parts[:depth]), PurePosixPath(path), storages)
 
 
-def _shared_depth(storage: LocalStorage, source: PurePosixPath) -> int:
+def _depth(storage: LocalStorage, source: PurePosixPath, *, root: Path) -> int:
     """How many folders lead from the document root to a storage that holds *source*; 0 if it does not.
 
-    The root itself may have another name on Label Studio's machine than here, so paths are compared from their ends.
+    The root may have another name on Label Studio's machine than here; then the paths are compared from their ends.
     """
-    path, folders = PurePosixPath(storage.path).parts, source.parent.parts
-    depths = (depth for depth in range(len(folders), 0, -1) if path[-depth:] == folders[:depth])
-    return next(depths, 0)
+    path, folders = PurePosixPath(storage.path), source.parent.parts
+    if path.is_relative_to(root):
+        below = path.relative_to(root).parts
+        return len(below) if folders[: len(below)] == below else 0
+    matching = (depth for depth in range(len(folders), 0, -1) if path.parts[-depth:] == folders[:depth])
+    return next(matching, 0)
 
 
-def _beside(source: PurePosixPath, depth: int, storages: Sequence[LocalStorage]) -> _Folder:
-    synced = PurePosixPath(*source.parts[:depth])
+def _beside(synced: PurePosixPath, synced_path: PurePosixPath, storages: Sequence[LocalStorage]) -> _Folder:
+    """The folder beside the one that a storage imports.
+
+    Args:
+        synced: below the document root.
+        synced_path: the same on Label Studio's machine.
+        storages: all of the project.
+    """
     relative = synced.with_name(synced.name + _SUFFIX)
-    (holder, *_) = (storage for storage in storages if _shared_depth(storage, source) == depth)
-    path = PurePosixPath(holder.path).with_name(relative.name)
+    path = synced_path.with_name(relative.name)
     registered = False
     for storage in storages:
         if PurePosixPath(storage.path) == path and storage.regex_filter == _NOTHING:

@@ -665,6 +665,19 @@ def test_the_document_root_may_have_another_name_here(local, root, tmp_path) -> 
     assert local.storages[max(local.storages)]["path"] == str(root / "street-cleanplate")
 
 
+def test_folders_of_one_name_in_each_other_are_told_apart(local, root, tmp_path) -> None:
+    task = local_task(local, path=str(root / "street" / "street"))
+    (root / "street" / "street" / "street").mkdir(parents=True)
+    (root / "street" / "street" / "street" / "a.png").write_bytes(photograph())
+    local.tasks[task]["data"]["image"] = "/data/local-files/?d=street/street/street/a.png"
+    local.annotate(task, [rectangle(FACE)])
+
+    assert only_job(Workshop(local.url, tmp_path, local_root=root).sweep_and_work()).state is JobState.DONE
+
+    assert local.storages[max(local.storages)]["path"] == str(root / "street" / "street-cleanplate")
+    assert len(list((root / "street" / "street-cleanplate").iterdir())) == 1
+
+
 @pytest.mark.parametrize("given", [None, "somewhere else"])
 def test_without_the_document_root_copies_of_local_files_are_uploaded(local, tmp_path, given) -> None:
     local.annotate(local_task(local), [rectangle(FACE)])
