@@ -268,6 +268,12 @@ class NothingToRemoveError(AttentionError, MaskError):
     reason = "nothing_to_remove"
 
 
+class UnknownRegionError(AttentionError, MaskError):
+    """A region's label or control is none of the labelling config, so that nobody can tell what is to become of it."""
+
+    reason = "unknown_region"
+
+
 class CertificateError(CleanplateError):
     """A finished copy breaks the clean-copy contract; it was not published."""
 

@@ -119,6 +119,40 @@ def test_words_written_for_a_kept_region_do_not_go_along(label_studio, workshop,
 # What happens meanwhile
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('<Label value="Face" clean="remove"/>', '<Label value="Head" clean="remove"/>'),
+        ('<Label value="Face" clean="remove"/>', '<Label value="Face" alias="head" clean="remove"/>'),
+        ('<RectangleLabels name="box"', '<RectangleLabels name="area"'),
+    ],
+    ids=["label renamed", "alias given", "control renamed"],
+)
+def test_renaming_in_the_config_brings_nothing_back_and_undoing_it_mends_all(
+    label_studio, workshop, project, before, after
+) -> None:
+    config = CONFIG.replace("</View>", BRUSH.replace("Face", "Person")).replace(
+        '<Label value="Person"/>', '<Label value="Person" clean="remove"/><Label value="Plate" clean="remove"/>'
+    )
+    label_studio.projects[project]["label_config"] = config
+    url = label_studio.add_upload(project, "a.png", photograph())
+    annotation = label_studio.annotate(label_studio.add_task(project, {"image": url}), [rectangle(FACE)])
+    stroke = brush(SMALL)
+    stroke["value"]["brushlabels"] = ["Person"]
+    label_studio.change(annotation, result=[rectangle(FACE), stroke])
+    workshop.sweep_and_work()
+
+    label_studio.projects[project]["label_config"] = config.replace(before, after)
+    job = last(workshop.sweep_and_work())
+    assert (job.state, job.reason) == (JobState.ATTENTION, "unknown_region")
+    assert redness(shown(label_studio)) == 0
+
+    label_studio.projects[project]["label_config"] = config
+    workshop.sweep_and_work()
+    assert workshop.queue.counts()[JobState.ATTENTION] == 0
+    assert redness(shown(label_studio)) == 0
+
+
 @pytest.mark.parametrize("image", ["https://example.com/x.png", "/admin", "x.png", "", 5, None, ["x.png"], {"a": 1}])
 def test_a_copy_that_somebody_pointed_elsewhere_is_put_right_with_the_next_change(
     label_studio, workshop, task, image

@@ -185,6 +185,14 @@ class LabelConfig:
         labels, _ = self._label_policies()
         return frozenset(label for label, policy in labels.items() if policy.action is not Action.KEEP)
 
+    def may_have(self, label: str, control_name: str) -> bool:
+        """Whether the config lets that control give this label, or if it has no labels of its own, any control."""
+        if any(_takes_labels_from_tasks(control) for control in self.image_controls):
+            return True
+        control = self.control(control_name)
+        givers = (control,) if control is not None and control.labels else self.image_controls
+        return any(label in giver.labels for giver in givers)
+
     def image(self, name: str) -> ImageTag | None:
         """The Image tag of this name."""
         return next((image for image in self.images if image.name == name), None)
@@ -344,6 +352,10 @@ def _attribute(element: ET.Element, name: str) -> str | None:
 def _spelt(control: Control, name: str) -> str | None:
     wanted = name.lower()
     return next((text.strip().lower() for key, text in control.attributes.items() if key.lower() == wanted), None)
+
+
+def _takes_labels_from_tasks(control: Control) -> bool:
+    return control.type.endswith(_LABELS) and (_spelt(control, "value") or "").startswith("$")
 
 
 def _image(element: ET.Element) -> ImageTag:

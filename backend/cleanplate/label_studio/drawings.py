@@ -16,6 +16,7 @@ from cleanplate.label_studio.payloads import ResultItem
 LABELS: Final = "labels"
 KEYPOINT: Final = "keypoint"
 RECTANGLE: Final = "rectangle"
+ELLIPSE: Final = "ellipse"
 VECTOR: Final = "vector"
 
 _BY_GEOMETRY: Final = (
@@ -23,7 +24,7 @@ _BY_GEOMETRY: Final = (
     ("imageDataURL", "bitmask"),
     ("points", "polygon"),
     ("vertices", VECTOR),
-    ("radiusX", "ellipse"),
+    ("radiusX", ELLIPSE),
     ("height", RECTANGLE),
     ("x", KEYPOINT),
 )
@@ -62,7 +63,7 @@ class Drawing:
         """Whether it only points at something. What could be a region as well is taken for one."""
         if self.shape == KEYPOINT:
             return True
-        if self.shape not in {RECTANGLE, "ellipse"}:
+        if self.shape not in {RECTANGLE, ELLIPSE}:
             return False
         return not any(control.is_region for control in self._controls(config))
 
@@ -97,7 +98,7 @@ def drawings(items: Iterable[ResultItem]) -> tuple[Drawing, ...]:
         group.sort(key=lambda item: item.type.removesuffix(LABELS) != shape)
         drawing_id = own_id if own_id and own_id not in taken else f"{own_id}#{number}"
         taken.add(drawing_id)
-        labels = dict.fromkeys(name for item in group for name in _names(item))
+        labels = dict.fromkeys(name for item in group for name in names_of(item))
         found.append(Drawing(drawing_id, shape, tuple(group), tuple(labels)))
     return tuple(found)
 
@@ -117,7 +118,8 @@ def _likeness(item: ResultItem) -> str:
     return json.dumps([item.id, geometry], sort_keys=True)
 
 
-def _names(item: ResultItem) -> Iterator[str]:
+def names_of(item: ResultItem) -> Iterator[str]:
+    """The labels an item gives to its region."""
     for key in (item.type, LABELS):
         names = item.value.get(key)
         if isinstance(names, list):

@@ -17,10 +17,18 @@ from cleanplate.domain.image import Mask, Size, size_of
 from cleanplate.domain.mask import bounding_box
 from cleanplate.domain.policy import Approval
 from cleanplate.domain.region import Region, Shape
-from cleanplate.errors import CleanplateError, MaskError, PolygonError, PromptError, RleError, SizeMismatchError
+from cleanplate.errors import (
+    CleanplateError,
+    MaskError,
+    PolygonError,
+    PromptError,
+    RleError,
+    SizeMismatchError,
+    UnknownRegionError,
+)
 from cleanplate.label_studio.bitmask import bitmask_from_mask, mask_from_bitmask
 from cleanplate.label_studio.config import Control, LabelConfig
-from cleanplate.label_studio.drawings import KEYPOINT, RECTANGLE, VECTOR, Drawing, drawings
+from cleanplate.label_studio.drawings import ELLIPSE, KEYPOINT, RECTANGLE, VECTOR, Drawing, drawings, names_of
 from cleanplate.label_studio.payloads import Annotation, ResultItem
 
 MAX_PCT: Final = 10_000.0
@@ -34,8 +42,9 @@ _SHAPES: Final[Mapping[str, Shape]] = {
     "bitmask": Shape.BITMASK,
     "polygon": Shape.POLYGON,
     RECTANGLE: Shape.RECTANGLE,
-    "ellipse": Shape.ELLIPSE,
+    ELLIPSE: Shape.ELLIPSE,
 }
+_LABEL_SHOWN: Final = 80
 _TOLERANCE_PX: Final = 1.0
 _TOLERANCE_SHARE: Final = 1 / 2000
 """How far a suggested polygon may stray from its mask: a pixel, or this share of the longer side if that is more."""
@@ -119,11 +128,13 @@ def regions_from_results(items: Iterable[ResultItem], config: LabelConfig, size:
     Raises:
         SizeMismatchError: Something was drawn on an image of another size.
         MaskError: A region cannot be turned into a mask. Nothing is left out silently, since its object would stay.
+        UnknownRegionError: Its label or control is none of the config's.
     """
     regions: list[Region] = []
     prompt_labels: set[str] = set()
     problems: list[str] = []
     for drawing in drawings(items):
+        _require_known(drawing, config)
         if config.control(drawing.item.from_name) is None:
             name = drawing.item.from_name
             problems.append(f'a region was drawn with "{name}", which the labelling config no longer has')
@@ -136,6 +147,13 @@ def regions_from_results(items: Iterable[ResultItem], config: LabelConfig, size:
             if not drawing.labels:
                 problems.append("a region has no label, so it is kept as it is")
     return Regions(tuple(regions), frozenset(prompt_labels), tuple(dict.fromkeys(problems)))
+
+
+def unknown_labels(items: Iterable[ResultItem], config: LabelConfig) -> tuple[str, ...]:
+    """The labels of drawings that the config does not have where they were given, each once."""
+    drawn = (item for drawing in drawings(items) for item in drawing.items)
+    names = (name for item in drawn for name in names_of(item) if not config.may_have(name, item.from_name))
+    return tuple(dict.fromkeys(names))
 
 
 def kept_items(items: Iterable[ResultItem], region_ids: Collection[str]) -> list[dict[str, Any]]:
@@ -224,6 +242,22 @@ def _box_around(box: Box, rotation_deg: float) -> Box:
 
 
 # Masks
+
+
+def _require_known(drawing: Drawing, config: LabelConfig) -> None:
+    """Refuse what an admin's change of the config has cut off: taken for kept, its object would be seen again."""
+    strange = unknown_labels(drawing.items, config)
+    if strange:
+        raise UnknownRegionError(
+            f'a region has the label "{strange[0][:_LABEL_SHOWN]}", which the labelling config does not have: '
+            "bring the label back, or give the region another one"
+        )
+    cleaned = not config.cleaned_labels.isdisjoint(drawing.labels)
+    if cleaned and drawing.shape in {RECTANGLE, ELLIPSE} and config.control(drawing.item.from_name) is None:
+        raise UnknownRegionError(
+            f'a {drawing.shape} was drawn with "{drawing.item.from_name[:_LABEL_SHOWN]}", which the labelling config '
+            "does not have: whether it is a region or a prompt cannot be told. Bring the control back, or draw it again"
+        )
 
 
 def _require_unimportant(drawing: Drawing, config: LabelConfig) -> None:

@@ -17,7 +17,7 @@ from cleanplate.jobs.sweep import TaskState
 from cleanplate.label_studio.client import COPY_KEY, LabelStudioClient
 from cleanplate.label_studio.config import LabelConfig
 from cleanplate.label_studio.payloads import Annotation, Project, ResultItem, Task
-from cleanplate.label_studio.results import is_approved
+from cleanplate.label_studio.results import is_approved, unknown_labels
 
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 
@@ -144,6 +144,7 @@ def _asked(project: Project, task: Task, items: Collection[ResultItem], approval
     lists = (value for item in items for value in item.value.values() if isinstance(value, list))
     used = {text for texts in lists for text in texts if isinstance(text, str)}
     return {
+        "unknown": sorted(unknown_labels(items, config)),
         "images": [[image.name, image.key, task.data.get(image.key or "")] for image in config.images],
         "controls": [[control.name, control.to_name, control.is_region] for control in controls if control is not None],
         "labels": {

@@ -15,6 +15,7 @@ from cleanplate.errors import (
     PromptError,
     RleError,
     SizeMismatchError,
+    UnknownRegionError,
 )
 from cleanplate.label_studio.bitmask import bitmask_from_mask
 from cleanplate.label_studio.config import LabelConfig
@@ -255,10 +256,32 @@ def test_prompts_do_not_have_to_fit_the_image() -> None:
     assert regions_from_results([keypoint(original_width=5, x=1000)], CONFIG, SIZE).prompt_labels == {"Face"}
 
 
-def test_a_rectangle_of_an_unknown_control_counts_as_a_prompt() -> None:
-    found = regions_from_results([rectangle(control="gone"), brush(SPOT, "Face", from_name="gone")], CONFIG, SIZE)
+@pytest.mark.parametrize("prompted", [False, True])
+def test_a_label_that_the_config_does_not_have_is_never_taken_for_kept(prompted) -> None:
+    point = {"x": 50, "y": 50, "width": 0.2, "keypointlabels": ["Old"]}
+    stranger = item("keypointlabels", "kp", point) if prompted else brush(SPOT, "Old")
 
-    assert found.prompt_labels == {"Face"}
+    with pytest.raises(UnknownRegionError, match='label "Old"'):
+        regions_from_results([stranger, brush(OTHER_SPOT, "Face")], CONFIG, SIZE)
+
+
+def test_a_config_that_takes_labels_from_its_tasks_may_have_any() -> None:
+    config = LabelConfig.from_xml(
+        '<View><Image name="image" value="$image"/><BrushLabels name="brush" toName="image" value="$names">'
+        '<Label value="Face" clean="remove"/></BrushLabels></View>'
+    )
+
+    assert [region.label for region in regions_from_results([brush(SPOT, "Old")], config, SIZE).regions] == ["Old"]
+
+
+def test_a_rectangle_of_an_unknown_control_may_have_been_a_region() -> None:
+    with pytest.raises(UnknownRegionError, match='drawn with "gone"'):
+        regions_from_results([rectangle(control="gone"), brush(SPOT, "Face")], CONFIG, SIZE)
+
+
+def test_a_brush_stroke_of_an_unknown_control_is_a_region_and_told_of() -> None:
+    found = regions_from_results([brush(SPOT, "Face", from_name="gone")], CONFIG, SIZE)
+
     assert [region.shape for region in found.regions] == [Shape.BRUSH]
     assert found.problems == ('a region was drawn with "gone", which the labelling config no longer has',)
 
