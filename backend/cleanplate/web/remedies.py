@@ -45,6 +45,7 @@ _REMEDIES: Final[Mapping[str, str]] = MappingProxyType(
         "superseded": "The annotation changed meanwhile; its newer version has a job of its own.",
         "needs_attention": "Open the task, mend what the message names and update the annotation.",
         "unaccepted_prompts": "Open the task, accept the suggested mask (the tick below the image) and update.",
+        "unknown_region": "Bring back the label or control that the message names, or give its regions one there is.",
         "certificate_failed": "The copy was not published because it broke a promise; please report this.",
         "busy": "Click again in a moment. Should this happen often, more people click than this machine can serve.",
     }
