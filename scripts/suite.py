@@ -3,6 +3,7 @@
 import argparse
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     forbid_skips = os.environ.pop(FORBID_SKIPS, "") not in {"", "0"}
     command = [str(environment.python), "-m", "pytest", *_pytest_arguments(asked, forbid_skips=forbid_skips)]
     tests = subprocess.run(command, cwd=CHECKOUT, check=False)
+    if not code_is_clean:
+        print("The tests aside, scripts/check failed: see the top.", file=sys.stderr)
     return tests.returncode if code_is_clean else tests.returncode or 1
 
 
