@@ -77,7 +77,7 @@ def verify(
     source = picture_from_bytes(original, limits)
     require_fit(mask, size_of(source.image))
     effective = plan_from_mask(mask, grid=grid_of(source.container)).mask
-    return Verification((*file_clauses(source, copy, effective, limits=limits), names_clause(names)))
+    return Verification((*file_clauses(source, copy, effective, limits=limits), names_clause(names, chosen=True)))
 
 
 def file_clauses(original: Picture, copy: bytes, mask: Mask, *, limits: ImageLimits) -> tuple[Clause, ...]:
@@ -96,14 +96,22 @@ def file_clauses(original: Picture, copy: bytes, mask: Mask, *, limits: ImageLim
     return _coverage(original, copied, mask, again), _fidelity(original, copied, mask, again), container
 
 
-def names_clause(names: Names | None) -> Clause:
-    """L5: whether the copy's name says something of the original's."""
+def names_clause(names: Names | None, *, chosen: bool = False) -> Clause:
+    """L5: whether the copy's name says something of the original's.
+
+    Args:
+        names: of both files; None if they are not known.
+        chosen: whether a person chose the copy's name. Then it is theirs to judge, and never a failure.
+    """
     if names is None:
         return Clause("L5", Verdict.NOT_CHECKED, "no names were given")
     stem = PurePath(names.original).stem.casefold()
-    if len(stem) >= _MIN_STEM_CHARACTERS and stem in PurePath(names.copy).name.casefold():
-        return Clause("L5", Verdict.FAIL, "the copy's name contains the original's")
-    return Clause("L5", Verdict.PASS, "the copy's name says nothing of the original's")
+    if len(stem) < _MIN_STEM_CHARACTERS or stem not in PurePath(names.copy).name.casefold():
+        return Clause("L5", Verdict.PASS, "the copy's name says nothing of the original's")
+    if chosen:
+        sentence = "the copy's name contains the original's: give it another if that name tells something"
+        return Clause("L5", Verdict.NOT_CHECKED, sentence)
+    return Clause("L5", Verdict.FAIL, "the copy's name contains the original's")
 
 
 def _incomparable(sentence: str) -> tuple[Clause, Clause]:

@@ -11,7 +11,7 @@ from cleanplate.engines.registry import load_inpainter
 from cleanplate.errors import NotAnImageError, NothingToRemoveError, SizeMismatchError
 from cleanplate.pipeline.certificate import Clause, Verdict, Verification
 from cleanplate.pipeline.clean import Original, clean_image
-from cleanplate.pipeline.verification import Names, verify
+from cleanplate.pipeline.verification import Names, names_clause, verify
 
 LIMITS = ImageLimits()
 HEIGHT, WIDTH = 96, 128
@@ -270,9 +270,16 @@ def test_an_empty_mask_is_an_error() -> None:
     ],
 )
 def test_the_name_of_a_copy_must_not_contain_the_originals(original, copy, verdict) -> None:
+    assert names_clause(Names(original, copy)).verdict is verdict
+
+
+def test_a_name_that_a_person_chose_is_pointed_out_and_left_to_them() -> None:
     content = file_of(photograph(), "png")
 
-    assert checked(content, copy_of(content), Names(original, copy))["L5"].verdict is verdict
+    clause = checked(content, copy_of(content), Names("holiday.png", "holiday_clean.png"))["L5"]
+
+    assert clause.verdict is Verdict.NOT_CHECKED
+    assert "contains the original's" in clause.sentence
 
 
 def test_a_verification_is_passed_unless_a_level_failed() -> None:
