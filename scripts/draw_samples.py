@@ -655,11 +655,11 @@ def draw_parked_cars() -> npt.NDArray[np.uint8]:
     canvas.gradient(0, 260, (96, 112, 156), (244, 190, 140))
     draw_houses(canvas, top=70, ground=285, floor_height=64)
     draw_street(canvas, pavement=282, kerb=330)
-    Person(240, 330, 124, SKIN[0], HAIR[1], CLOTHES[0], CLOTHES[6]).draw(canvas)
-    Person(484, 328, 118, SKIN[3], HAIR[2], CLOTHES[1], CLOTHES[6], bag=True).draw(canvas)
-    CarFromBehind(126, 415, 206, (226, 222, 214), "HH 902").draw(canvas)
-    CarFromBehind(362, 425, 222, (48, 92, 82), "ZW 36 P").draw(canvas)
-    CarFromBehind(602, 418, 212, (222, 168, 60), "MR 518").draw(canvas)
+    Person(230, 330, 112, SKIN[0], HAIR[1], CLOTHES[0], CLOTHES[6]).draw(canvas)
+    Person(504, 329, 94, SKIN[0], HAIR[5], CLOTHES[1], CLOTHES[6], long_hair=True).draw(canvas)
+    CarFromBehind(112, 415, 192, (226, 222, 214), "HH 902").draw(canvas)
+    CarFromBehind(358, 425, 208, (48, 92, 82), "ZW 36 P").draw(canvas)
+    CarFromBehind(622, 418, 190, (222, 168, 60), "MR 518").draw(canvas)
     return canvas.finished(grain=0, warmth=0.06)
 
 
