@@ -38,7 +38,7 @@ def test_a_plan_does_not_depend_on_the_order_of_its_regions(mask, drawn, grid, d
     shuffled = data.draw(st.permutations(regions))
 
     made = [
-        plan_removal(order, prompt_labels=(), policy=POLICY, size=SIZE, grid=grid)
+        plan_removal(order, prompts=(), policy=POLICY, size=SIZE, grid=grid)
         for order in (regions, regions, shuffled)
     ]
 

@@ -25,3 +25,18 @@ class Prompt:
             raise PromptError("a prompt needs a box, a positive point, or an earlier mask to refine")
         if self.box is not None and self.box.area <= 0:
             raise PromptError("the box of a prompt has no area")
+
+
+@dataclass(frozen=True)
+class LeftPrompt:
+    """A prompt that is still in an annotation: what it points at was perhaps never masked.
+
+    Attributes:
+        label: what it was made with.
+        point: where it was clicked; None if it was a box, or nobody can tell.
+        box: what it was drawn around; None if it was a click, or nobody can tell.
+    """
+
+    label: str
+    point: Point | None = None
+    box: Box | None = None

@@ -4,7 +4,7 @@ Percentages are of the upright image, also where the annotator had turned it on 
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Mask, Size, size_of
 from cleanplate.domain.mask import bounding_box
 from cleanplate.domain.policy import Approval
+from cleanplate.domain.prompt import LeftPrompt
 from cleanplate.domain.region import Region, Shape
 from cleanplate.errors import (
     CleanplateError,
@@ -75,12 +76,12 @@ class Regions:
 
     Attributes:
         regions: everything drawn and thereby approved; an item with several labels is a region for each.
-        prompt_labels: labels of the prompts that were left in it.
+        prompts: what was only pointed at; a prompt with several labels is one for each.
         problems: what a person should know, in sentences.
     """
 
     regions: tuple[Region, ...]
-    prompt_labels: frozenset[str] = frozenset()
+    prompts: tuple[LeftPrompt, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -118,7 +119,7 @@ def prompt_items(items: Iterable[ResultItem], config: LabelConfig) -> tuple[Prom
 
 
 def regions_from_results(items: Iterable[ResultItem], config: LabelConfig, size: Size) -> Regions:
-    """The regions a person approved by submitting *items*, and the labels of what is only pointed at.
+    """The regions a person approved by submitting *items*, and what is only pointed at.
 
     Args:
         items: an annotation's result.
@@ -131,7 +132,7 @@ def regions_from_results(items: Iterable[ResultItem], config: LabelConfig, size:
         UnknownRegionError: Its label or control is none of the config's.
     """
     regions: list[Region] = []
-    prompt_labels: set[str] = set()
+    prompts: list[LeftPrompt] = []
     problems: list[str] = []
     for drawing in drawings(items):
         _require_known(drawing, config)
@@ -139,14 +140,14 @@ def regions_from_results(items: Iterable[ResultItem], config: LabelConfig, size:
             name = drawing.item.from_name
             problems.append(f'a region was drawn with "{name}", which the labelling config no longer has')
         if drawing.is_prompt(config):
-            prompt_labels.update(drawing.labels)
+            prompts += _left_prompts(drawing, size)
         elif drawing.shape == VECTOR:
             _require_unimportant(drawing, config)
         else:
             regions += _regions(drawing, size)
             if not drawing.labels:
                 problems.append("a region has no label, so it is kept as it is")
-    return Regions(tuple(regions), frozenset(prompt_labels), tuple(dict.fromkeys(problems)))
+    return Regions(tuple(regions), tuple(prompts), tuple(dict.fromkeys(problems)))
 
 
 def unknown_labels(items: Iterable[ResultItem], config: LabelConfig) -> tuple[str, ...]:
@@ -217,6 +218,17 @@ def _prompt(drawing: Drawing) -> PromptItem | None:
     rotation_deg = _number(item, "rotation", PromptError, default=0.0)
     box = _box_around(_box(item, size, PromptError), rotation_deg).clipped(size)
     return PromptItem(item.id, label, item.to_name, size, box=box) if box.area > 0 else None
+
+
+def _left_prompts(drawing: Drawing, size: Size) -> Iterator[LeftPrompt]:
+    """A prompt for each of its labels; nowhere in particular if what it says of its place makes no sense."""
+    try:
+        prompt = _prompt(drawing) if drawing.labels else None
+    except PromptError:
+        prompt = None
+    placed = prompt if prompt is not None and prompt.size == size else None
+    for label in drawing.labels:
+        yield LeftPrompt(label, placed.point if placed else None, placed.box if placed else None)
 
 
 def _prompt_size(item: ResultItem) -> Size:

@@ -16,6 +16,7 @@ from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, Size, size_of
 from cleanplate.domain.mask import bounding_box, require_fit, rounded_out
 from cleanplate.domain.policy import Action, Dilation, Policy
+from cleanplate.domain.prompt import LeftPrompt
 from cleanplate.domain.region import Region
 from cleanplate.errors import NothingToRemoveError, PolicyError, UnacceptedPromptsError
 
@@ -32,6 +33,9 @@ _CONTEXT_SHARE: Final = 0.5
 
 _KEPT_SHARE: Final = 0.5
 """A kept region of which more than this is removed no longer describes the copy."""
+
+_ANSWERED_SHARE: Final = 0.05
+"""Even a thin thing across its box covers so much of it; a neighbour that reaches in seldom does."""
 
 _LABEL_SHOWN: Final = 80
 
@@ -92,28 +96,29 @@ class Plan:
 
 
 def plan_removal(
-    regions: Sequence[Region], *, prompt_labels: Collection[str], policy: Policy, size: Size, grid: Grid
+    regions: Sequence[Region], *, prompts: Collection[LeftPrompt], policy: Policy, size: Size, grid: Grid
 ) -> Plan:
     """Plan the copy of an image from what was approved on it.
 
     Args:
         regions: everything drawn on the image, in any order.
-        prompt_labels: labels of prompts that are left in the annotation.
+        prompts: what is left of them in the annotation.
         policy: what its label asks to happen to each region.
         size: the upright image's.
         grid: the source file's.
 
     Raises:
         PolicyError: A label that was used asks for something this version cannot do.
-        UnacceptedPromptsError: Something was pointed at, but no mask of its label was accepted.
+        UnacceptedPromptsError: Something was pointed at, but no accepted mask covers it.
         NothingToRemoveError: No pixel is to be removed.
         SizeMismatchError: A region does not fit the image.
     """
     for region in regions:
         require_fit(region.mask, size)
-    _require_available({region.label for region in regions} | set(prompt_labels), policy)
+    _require_available({region.label for region in regions} | {prompt.label for prompt in prompts}, policy)
     approved = [region for region in regions if policy.of(region.label).action is Action.REMOVE and region.mask.any()]
-    _require_accepted(set(prompt_labels) - {region.label for region in approved}, policy)
+    masked = {region.label for region in approved}
+    _require_accepted({prompt.label for prompt in prompts if prompt.label not in masked}, policy)
     if not approved:
         raise NothingToRemoveError("no approved region covers a pixel that is to be removed")
     approved_mask = np.zeros((size.height, size.width), dtype=np.bool_)
@@ -122,6 +127,7 @@ def plan_removal(
         grown, radius_px = _grown(region.mask, policy.of(region.label).dilation)
         approved_mask |= grown
         removed.append(Removed(region.region_id, region.label, radius_px))
+    _require_accepted({prompt.label for prompt in prompts if not _is_answered(prompt, approved_mask)}, policy)
     mask = touched(approved_mask, grid)
     kept = [region for region in regions if policy.of(region.label).action is Action.KEEP]
     dropped = {region.region_id for region in kept if _removed_share(region, mask) > _KEPT_SHARE}
@@ -195,9 +201,19 @@ def _require_accepted(labels: set[str], policy: Policy) -> None:
     pending = sorted(label for label in labels if policy.of(label).action is not Action.KEEP)
     if pending:
         raise UnacceptedPromptsError(
-            f"the annotation has prompts for {_named(pending)} but no accepted mask: "
+            f"the annotation has prompts for {_named(pending)} but no accepted mask where they point: "
             "accept the suggestion or delete the prompt, then update the annotation"
         )
+
+
+def _is_answered(prompt: LeftPrompt, mask: Mask) -> bool:
+    """Whether what a prompt points at is masked. A negative click points at what may stay."""
+    if prompt.point is not None and prompt.point.positive:
+        x, y = prompt.point.pixel(size_of(mask))
+        return bool(mask[y, x])
+    if prompt.box is not None:
+        return bool(mask[prompt.box.slices(size_of(mask))].mean() >= _ANSWERED_SHARE)
+    return True
 
 
 def _named(labels: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from cleanplate.codecs.rle import rle_from_mask
 from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Size
 from cleanplate.domain.policy import Approval
+from cleanplate.domain.prompt import LeftPrompt
 from cleanplate.domain.region import Shape
 from cleanplate.errors import (
     MaskError,
@@ -221,7 +222,7 @@ def test_every_shape_becomes_its_mask() -> None:
     assert found.regions[4].mask[3:7, 9:11].all()
     assert not found.regions[4].mask[:, :7].any()
     assert found.problems == ()
-    assert found.prompt_labels == frozenset()
+    assert found.prompts == ()
 
 
 def test_a_turned_rectangle_covers_what_it_covers_on_the_screen() -> None:
@@ -249,11 +250,15 @@ def test_keypoints_and_smart_rectangles_are_prompts_and_never_regions() -> None:
     found = regions_from_results([keypoint(), rectangle()], CONFIG, SIZE)
 
     assert found.regions == ()
-    assert found.prompt_labels == {"Face"}
+    assert [prompt.label for prompt in found.prompts] == ["Face", "Face"]
+    assert found.prompts[0].point is not None
+    assert found.prompts[1].box is not None
 
 
 def test_prompts_do_not_have_to_fit_the_image() -> None:
-    assert regions_from_results([keypoint(original_width=5, x=1000)], CONFIG, SIZE).prompt_labels == {"Face"}
+    found = regions_from_results([keypoint(original_width=5, x=1000), keypoint(x="left")], CONFIG, SIZE)
+
+    assert found.prompts == (LeftPrompt("Face"), LeftPrompt("Face"))
 
 
 @pytest.mark.parametrize("prompted", [False, True])
@@ -297,7 +302,7 @@ def test_choices_texts_and_relations_are_no_regions() -> None:
         SIZE,
     )
 
-    assert (found.regions, found.prompt_labels, found.problems) == ((), frozenset(), ())
+    assert (found.regions, found.prompts, found.problems) == ((), (), ())
 
 
 def test_labels_beside_a_bare_brush_are_joined_by_the_regions_id() -> None:
@@ -353,7 +358,7 @@ def test_a_click_that_also_has_a_brushs_label_is_no_broken_brush_stroke() -> Non
     found = regions_from_results([click, twin_of(click, "brushlabels", "brush", "Tree")], CONFIG, SIZE)
 
     assert found.regions == ()
-    assert found.prompt_labels == {"Face", "Tree"}
+    assert {prompt.label for prompt in found.prompts} == {"Face", "Tree"}
 
 
 def test_a_brush_stroke_that_was_given_another_controls_label_too_has_both() -> None:
@@ -365,7 +370,7 @@ def test_a_brush_stroke_that_was_given_another_controls_label_too_has_both() -> 
         assert {(region.region_id, region.control, region.shape) for region in found.regions} == {
             ("r1", "brush", Shape.BRUSH)
         }
-        assert found.prompt_labels == frozenset()
+        assert found.prompts == ()
 
 
 def test_a_brush_stroke_that_only_has_another_controls_label_is_still_a_region() -> None:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from cleanplate.domain.geometry import Box
+from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Size
 from cleanplate.domain.policy import Action, Dilation, LabelPolicy, Policy
+from cleanplate.domain.prompt import LeftPrompt
 from cleanplate.domain.region import Region, Shape
 from cleanplate.errors import NothingToRemoveError, PolicyError, SizeMismatchError, UnacceptedPromptsError
 from cleanplate.pipeline.plan import Grid, Removed, grown_by, plan_from_mask, plan_removal, touched
@@ -23,8 +24,8 @@ def region(mask: np.ndarray, label: str = "Face", region_id: str = "r1") -> Regi
     return Region(region_id=region_id, control="brush", label=label, shape=Shape.BRUSH, mask=mask)
 
 
-def plan(*regions: Region, policy: Policy = REMOVE_FACES, prompts: tuple[str, ...] = (), grid: Grid = LOSSLESS):
-    return plan_removal(regions, prompt_labels=prompts, policy=policy, size=SIZE, grid=grid)
+def plan(*regions: Region, policy: Policy = REMOVE_FACES, prompts: tuple[LeftPrompt, ...] = (), grid: Grid = LOSSLESS):
+    return plan_removal(regions, prompts=prompts, policy=policy, size=SIZE, grid=grid)
 
 
 def growing(**dilation: float) -> Policy:
@@ -107,27 +108,59 @@ def test_the_grid_of_a_turned_photograph_starts_at_another_border(grid, expected
 
 def test_prompts_without_an_accepted_mask_need_a_person() -> None:
     with pytest.raises(UnacceptedPromptsError, match="prompts for 'Face'"):
-        plan(prompts=("Face",))
+        plan(prompts=(LeftPrompt("Face"),))
 
 
 def test_an_accepted_mask_of_another_label_does_not_answer_a_prompt() -> None:
     policy = Policy(labels={name: LabelPolicy(action=Action.REMOVE) for name in ("Face", "Plate")})
 
     with pytest.raises(UnacceptedPromptsError, match="'Plate'"):
-        plan(region(block(0, 0, 5, 5)), policy=policy, prompts=("Plate", "Face"))
+        plan(region(block(0, 0, 5, 5)), policy=policy, prompts=(LeftPrompt("Plate"), LeftPrompt("Face")))
 
 
 def test_an_accepted_mask_without_a_pixel_does_not_answer_a_prompt() -> None:
     with pytest.raises(UnacceptedPromptsError):
-        plan(region(block(0, 0, 0, 0)), prompts=("Face",))
+        plan(region(block(0, 0, 0, 0)), prompts=(LeftPrompt("Face"),))
 
 
 def test_prompts_beside_an_accepted_mask_of_their_label_are_fine() -> None:
-    assert plan(region(block(0, 0, 5, 5)), prompts=("Face",)).mask.sum() == 25
+    assert plan(region(block(0, 0, 5, 5)), prompts=(LeftPrompt("Face"),)).mask.sum() == 25
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        LeftPrompt("Face", point=Point(2, 2)),
+        LeftPrompt("Face", point=Point(50, 30, positive=False)),
+        LeftPrompt("Face", box=Box(0, 0, 10, 10)),
+    ],
+)
+def test_a_prompt_whose_object_is_masked_is_fine(left) -> None:
+    assert plan(region(block(0, 0, 5, 5)), prompts=(left,)).mask.sum() == 25
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        LeftPrompt("Face", point=Point(50, 30)),
+        LeftPrompt("Face", box=Box(40, 20, 50, 30)),
+        LeftPrompt("Face", box=Box(4, 4, 34, 34)),
+    ],
+)
+def test_a_prompt_that_points_beside_the_accepted_masks_needs_a_person(left) -> None:
+    with pytest.raises(UnacceptedPromptsError, match="no accepted mask where they point"):
+        plan(region(block(0, 0, 5, 5)), prompts=(left,))
+
+
+def test_what_is_removed_under_another_label_answers_a_prompt_too() -> None:
+    policy = Policy(labels={name: LabelPolicy(action=Action.REMOVE) for name in ("Face", "Person")})
+    regions = (region(block(0, 0, 5, 5), "Face", "f"), region(block(20, 0, 40, 40), "Person", "p"))
+
+    assert plan(*regions, policy=policy, prompts=(LeftPrompt("Face", point=Point(30, 5)),)).mask.any()
 
 
 def test_prompts_of_a_kept_label_are_fine() -> None:
-    assert plan(region(block(0, 0, 5, 5)), prompts=("Tree",)).mask.sum() == 25
+    assert plan(region(block(0, 0, 5, 5)), prompts=(LeftPrompt("Tree", point=Point(50, 30)),)).mask.sum() == 25
 
 
 @pytest.mark.parametrize("regions", [(), (region(block(0, 0, 0, 0)),), (region(block(0, 0, 5, 5), "Tree"),)])
@@ -197,7 +230,7 @@ def test_a_mask_sprinkled_with_thousands_of_specks_is_planned() -> None:
     mask = np.zeros((1000, 1000), dtype=np.bool_)
     mask[::7, ::5] = True
 
-    made = plan_removal([region(mask)], prompt_labels=(), policy=growing(pct=100), size=Size(1000, 1000), grid=LOSSLESS)
+    made = plan_removal([region(mask)], prompts=(), policy=growing(pct=100), size=Size(1000, 1000), grid=LOSSLESS)
 
     assert made.crops == (Box(0, 0, 1000, 1000),)
     assert made.removed[0].radius_px == 1
