@@ -177,7 +177,7 @@ def _plan(approved: _Approved, original: Original) -> Plan:
         _log.warning("annotation is odd", what=problem)
     return plan_removal(
         drawn.regions,
-        prompt_labels=drawn.prompt_labels,
+        prompts=drawn.prompts,
         policy=approved.policy,
         size=size,
         grid=grid_of(picture.container),
