@@ -14,9 +14,6 @@ from cleanplate.errors import SettingsError
 
 PREFIX: Final = "CLEANPLATE_"
 
-_TESTS_OWN: Final = f"{PREFIX}TEST_"
-"""Names the project's own test commands use; they are not settings."""
-
 _MIN_SECRET_CHARACTERS: Final = 16
 
 _MIB: Final = 1024 * 1024
@@ -175,7 +172,7 @@ def _require_known_names() -> None:
     known = {environment_name(field).removeprefix(PREFIX) for field in Settings.model_fields}
     for name in sorted(os.environ):
         own = name.removeprefix(PREFIX)
-        if own == name or name.startswith(_TESTS_OWN) or own in known:
+        if own == name or own in known:
             continue
         close = difflib.get_close_matches(own, known, n=1)
         hint = f"did you mean {PREFIX}{close[0]}?" if close else "see `cleanplate settings` for those there are"

@@ -48,10 +48,6 @@ def test_a_name_like_none_of_ours_points_to_the_list(monkeypatch: pytest.MonkeyP
         settings_from(monkeypatch, {"CLEANPLATE_XYZZY": "1"})
 
 
-def test_names_of_the_test_commands_are_not_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings_from(monkeypatch, {"CLEANPLATE_TEST_FORBID_SKIPS": "1"}) == Settings()
-
-
 def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings_from(monkeypatch, {"CLEANPLATE_SEGMENTER": ""}).segmenter == "graphcut"
 
