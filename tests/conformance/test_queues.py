@@ -221,6 +221,23 @@ def test_an_annotation_that_goes_back_to_what_it_was_gets_that_copy_again(queue)
     assert state(queue, "b") is JobState.DONE
 
 
+def test_a_superseded_job_is_held_until_its_worker_gives_it_back_or_its_lease_runs_out(rig, queue) -> None:
+    queue.put(job("a"))
+    assert not queue.get("a").held
+    lease = claimed(queue)
+    queue.put(job("b"))
+    assert (state(queue, "a"), queue.get("a").held) == (JobState.SUPERSEDED, True)
+    queue.end(lease, JobState.SUPERSEDED, reason="superseded", message="")
+    assert not queue.get("a").held
+
+    claimed(queue)
+    queue.put(job("c"))
+    assert (state(queue, "b"), queue.get("b").held) == (JobState.SUPERSEDED, True)
+    rig.wait(LEASE_S + SOON_S)
+    claimed(queue)
+    assert not queue.get("b").held
+
+
 def test_a_superseded_job_that_is_put_again_is_the_current_one(queue) -> None:
     queue.put(job("a"))
     queue.put(job("b"))

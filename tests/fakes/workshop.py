@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
@@ -24,6 +25,7 @@ from cleanplate.label_studio.client import LabelStudioClient
 from cleanplate.label_studio.media import Media
 from cleanplate.pipeline.approvals import Approvals
 from cleanplate.pipeline.job import CopyMaker
+from cleanplate.pipeline.leftovers import Leftovers
 from cleanplate.pipeline.places import Places
 from cleanplate.pipeline.publish import Publisher
 from cleanplate.storage.ledger import Ledger
@@ -138,7 +140,12 @@ class Workshop:
             names=self.names,
             places=self.places,
             publisher=self.publisher,
+            ledger=self.ledger,
         )
+
+    @cached_property
+    def leftovers(self) -> Leftovers:
+        return Leftovers(self.client, self.places, self.ledger, self.queue, interval_s=60)
 
     @cached_property
     def sweeper(self) -> Sweeper:
@@ -149,10 +156,14 @@ class Workshop:
         self.sweeper.tick()
 
     def work(self, *, on_step: Callable[[Lease, str], None] | None = None) -> list[Job]:
-        """Do every job that is ready; all jobs as they are then, the oldest first."""
+        """Do every job that is ready; all jobs as they are then, the oldest first.
+
+        A job that is to be tried again waits a minute, not a random time that may have passed before the last job.
+        """
         worker = Worker(self.queue, self.maker, lease_s=60, on_step=on_step, exit_process=_never)
-        while worker.work(Event()):
-            pass
+        with patch("cleanplate.jobs.worker._backoff_s", return_value=60.0):
+            while worker.work(Event()):
+                pass
         return sorted(self.queue.jobs(), key=lambda job: job.created_at)
 
     def sweep_and_work(self) -> list[Job]:

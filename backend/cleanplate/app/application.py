@@ -19,6 +19,7 @@ from cleanplate.label_studio.client import LabelStudioClient
 from cleanplate.label_studio.media import Media
 from cleanplate.pipeline.approvals import Approvals
 from cleanplate.pipeline.job import CopyMaker
+from cleanplate.pipeline.leftovers import Leftovers
 from cleanplate.pipeline.places import Places
 from cleanplate.pipeline.predict import Predictor
 from cleanplate.pipeline.publish import Publisher
@@ -126,9 +127,13 @@ class Application:
         )
 
     @cached_property
+    def places(self) -> Places:
+        """Where the files of copies go."""
+        return Places(self.client, self.media, local_root=self.settings.local_files_root)
+
+    @cached_property
     def copy_maker(self) -> CopyMaker:
         """Makes and publishes the copy that a job asks for."""
-        places = Places(self.client, self.media, local_root=self.settings.local_files_root)
         return CopyMaker(
             client=self.client,
             media=self.media,
@@ -136,12 +141,18 @@ class Application:
             inpainter=self.inpainter,
             limits=self.limits,
             names=self.names,
-            places=places,
-            publisher=Publisher(self.client, places, self.ledger),
+            places=self.places,
+            publisher=Publisher(self.client, self.places, self.ledger),
+            ledger=self.ledger,
         )
 
+    @cached_property
+    def leftovers(self) -> Leftovers:
+        """Takes away the files of copies that were never published."""
+        return Leftovers(self.client, self.places, self.ledger, self.queue, interval_s=self.settings.sweep_interval_s)
+
     def work(self, ready: Callable[[], None]) -> None:
-        """Sweep, and do one job after the other, until the process is told to stop (SIGTERM, or Ctrl-C).
+        """Sweep, tidy up, and do one job after the other, until the process is told to stop (SIGTERM, or Ctrl-C).
 
         Args:
             ready: called when everything that the work needs is there.
@@ -152,17 +163,23 @@ class Application:
         """
         sweeper = Sweeper(self.queue, self.approvals, interval_s=self.settings.sweep_interval_s)
         worker = Worker(self.queue, self.copy_maker, lease_s=self.settings.lease_s)
+        leftovers = self.leftovers
         stop = threading.Event()
         stop_on_signals(stop)
         _log.info("working")
         ready()
-        sweeping = threading.Thread(target=sweeper.run, args=(stop,), name="sweeper")
-        sweeping.start()
+        beside = [
+            threading.Thread(target=sweeper.run, args=(stop,), name="sweeper"),
+            threading.Thread(target=leftovers.run, args=(stop,), name="tidier"),
+        ]
+        for thread in beside:
+            thread.start()
         try:
             worker.run(stop)
         finally:
             stop.set()
-            sweeping.join()
+            for thread in beside:
+                thread.join()
         _log.info("stopped working")
 
     def close(self) -> None:

@@ -53,6 +53,7 @@ class Job:
         message: that error in words.
         ready_at: not started before this time.
         result: what a finished job left: plain JSON values.
+        held: whether a worker may be busy with it, also after it was superseded or cancelled.
     """
 
     key: str
@@ -66,6 +67,7 @@ class Job:
     updated_at: datetime
     ready_at: datetime
     result: dict[str, Any] = field(default_factory=dict)
+    held: bool = False
 
 
 @dataclass(frozen=True)

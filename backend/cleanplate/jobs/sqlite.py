@@ -430,6 +430,7 @@ def _job(row: sqlite3.Row) -> Job:
         updated_at=_datetime(row["updated_at"]),
         ready_at=_datetime(row["ready_at"]),
         result=json.loads(row["result"]),
+        held=row["lease_until"] is not None,
     )
 
 

@@ -24,6 +24,7 @@ from cleanplate.pipeline.clean import CleanCopy, Original, clean_copy
 from cleanplate.pipeline.places import Places
 from cleanplate.pipeline.plan import Plan, grid_of, plan_removal
 from cleanplate.pipeline.publish import Copy, Publisher, task_clause
+from cleanplate.storage.ledger import Ledger, StoredFile
 from cleanplate.storage.names import Names
 
 _log = structlog.get_logger()
@@ -53,6 +54,7 @@ class CopyMaker:
         names: what copies and their files are called.
         places: where their files go.
         publisher: makes their tasks.
+        ledger: notes which files are put but not published yet.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class CopyMaker:
         names: Names,
         places: Places,
         publisher: Publisher,
+        ledger: Ledger,
     ) -> None:
         self._client = client
         self._media = media
@@ -75,6 +78,7 @@ class CopyMaker:
         self._names = names
         self._places = places
         self._publisher = publisher
+        self._ledger = ledger
 
     def __call__(self, lease: Lease, report: Callable[[str], None]) -> Mapping[str, Any]:
         """Do the job; what it left: the copy's id, task, file digest and certificate digest."""
@@ -98,8 +102,10 @@ class CopyMaker:
         try:
             record = self._publisher.publish(copy, require_current=require_current)
         except (SupersededError, LabelStudioRefusedError):
-            self._publisher.discard(copy)
+            if self._publisher.discard(copy):
+                self._ledger.forget_file(copy.file_name)
             raise
+        self._ledger.forget_file(copy.file_name)
         return {
             "copy_id": record.copy_id,
             "copy_task": record.copy_task_id,
@@ -142,6 +148,16 @@ class CopyMaker:
             annotation_id=subject.annotation_id,
         )
         file_name = self._names.object_name(job.key, made.extension)
+        self._ledger.note_file(
+            StoredFile(
+                file_name=file_name,
+                copy_id=copy_id,
+                job_key=job.key,
+                label_studio_url=subject.label_studio_url,
+                project_id=subject.project_id,
+                source_url=self._places.way_back(approved.source_url),
+            )
+        )
         address = self._places.put(
             made.content, name=file_name, project_id=subject.project_id, source_url=approved.source_url
         )

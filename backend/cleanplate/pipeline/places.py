@@ -101,6 +101,32 @@ class Places:
             return False
         return self._media.delete_upload(project_id, name=name)
 
+    def delete_by_name(self, name: str, *, project_id: int, source_url: str) -> bool:
+        """Take away the file of a copy of which nobody noted the address; whether there was one.
+
+        Args:
+            name: of the file. If it is none of ours, nothing is deleted.
+            project_id: whose.
+            source_url: what `way_back` gave for its original.
+        """
+        if not _OUR_NAMES.fullmatch(name):
+            return False
+        folders = PurePosixPath(local_name(source_url)).parents if source_url else ()
+        # Which of the folders above the original was imported then, nobody knows now.
+        places = [place for folder in folders if folder.name for place in (folder, _sibling(folder))]
+        deleted = [self._delete_beside(place / name) for place in places]
+        return self._media.delete_upload(project_id, name=name) or True in deleted
+
+    def way_back(self, source_url: str) -> str:
+        """As much of an original's address as it takes to find the file of its copy by name.
+
+        An upload is found without it; other addresses may be signed, or hold the image itself.
+        """
+        try:
+            return source_url if self._media.kind_of(source_url) is SourceKind.LOCAL else ""
+        except UrlNotAllowedError:
+            return ""
+
     def _delete_beside(self, file: PurePosixPath) -> bool:
         ours = _OUR_NAMES.fullmatch(file.name) and file.parent.name.endswith(_SUFFIX)
         if not ours or self._local_root is None or not (self._local_root / file.parent).is_dir():
@@ -147,6 +173,10 @@ def _depth(storage: LocalStorage, source: PurePosixPath, *, root: Path) -> int:
     return next(matching, 0)
 
 
+def _sibling(folder: PurePosixPath) -> PurePosixPath:
+    return folder.with_name(folder.name + _SUFFIX)
+
+
 def _beside(synced: PurePosixPath, synced_path: PurePosixPath, storages: Sequence[LocalStorage]) -> _Folder:
     """The folder beside the one that a storage imports.
 
@@ -155,7 +185,7 @@ def _beside(synced: PurePosixPath, synced_path: PurePosixPath, storages: Sequenc
         synced_path: the same on Label Studio's machine.
         storages: all of the project.
     """
-    relative = synced.with_name(synced.name + _SUFFIX)
+    relative = _sibling(synced)
     path = synced_path.with_name(relative.name)
     registered = False
     for storage in storages:

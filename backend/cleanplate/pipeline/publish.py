@@ -106,12 +106,18 @@ class Publisher:
         _log.info("copy published", copy=copy.copy_id, copy_task=task.id)
         return record
 
-    def discard(self, copy: Copy) -> None:
-        """Take away the file of a copy that will not be published, unless an earlier attempt did publish it."""
+    def discard(self, copy: Copy) -> bool:
+        """Take away the file of a copy that will not be published, unless an earlier attempt did publish it.
+
+        Returns:
+            Whether the file is gone.
+        """
         project_id = copy.subject.project_id
         shown = [task.data.get(copy.image_key) for task in self._client.copies(project_id, copy.copy_id)]
-        if copy.address not in shown:
-            self._places.delete(copy.address, project_id=project_id)
+        if copy.address in shown:
+            return False
+        self._places.delete(copy.address, project_id=project_id)
+        return True
 
     def _task(self, copy: Copy) -> Task:
         """The copy's task as it is now; made if there is none."""

@@ -47,6 +47,19 @@ _MIGRATIONS: Final = (
         ) STRICT
         """,
     ),
+    (
+        """
+        CREATE TABLE files (
+            file_name TEXT NOT NULL PRIMARY KEY,
+            copy_id TEXT NOT NULL,
+            job_key TEXT NOT NULL,
+            label_studio_url TEXT NOT NULL,
+            project_id INTEGER NOT NULL,
+            source_url TEXT NOT NULL,
+            noted_at TEXT NOT NULL
+        ) STRICT
+        """,
+    ),
 )
 
 _PUT: Final = """
@@ -63,6 +76,11 @@ _PUT: Final = """
 _NOTE_CERTIFICATE: Final = """
     INSERT OR IGNORE INTO certificates (copy_id, job_key, sha256, certificate, noted_at)
     VALUES (:copy_id, :job_key, :sha256, :certificate, :now)
+"""
+
+_NOTE_FILE: Final = """
+    INSERT OR REPLACE INTO files
+    VALUES (:file_name, :copy_id, :job_key, :label_studio_url, :project_id, :source_url, :now)
 """
 
 
@@ -113,8 +131,28 @@ class NotedCertificate:
     noted_at: datetime
 
 
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that is put where Label Studio can show it, but that no copy may ever show.
+
+    Attributes:
+        file_name: what it is called.
+        copy_id: the copy it is meant for.
+        job_key: the job that puts it.
+        project_id: with *label_studio_url*: where it is put.
+        source_url: of the local file beside whose folder it may lie; empty for other originals.
+    """
+
+    file_name: str
+    copy_id: str
+    job_key: str
+    label_studio_url: str
+    project_id: int
+    source_url: str = field(default="", repr=False)
+
+
 class Ledger:
-    """Keeps the records of copies. Safe from many threads and processes.
+    """Keeps the records of copies, and notes of files that may not belong to any. Safe from many threads and processes.
 
     Every method raises StorageUnavailableError if the ledger can be neither read nor written now.
     """
@@ -160,6 +198,22 @@ class Ledger:
             )
             for row in rows
         ]
+
+    def note_file(self, file: StoredFile) -> None:
+        """Note a file before it is put, so that it is found again whatever becomes of its job."""
+        with self._database.writing() as db:
+            db.execute(_NOTE_FILE, {**vars(file), "now": datetime.now(UTC).isoformat()})
+
+    def forget_file(self, file_name: str) -> None:
+        """Forget a noted file: its copy shows it, or it is gone."""
+        with self._database.writing() as db:
+            db.execute("DELETE FROM files WHERE file_name = ?", (file_name,))
+
+    def noted_files(self) -> list[StoredFile]:
+        """The files that were noted and not forgotten, the oldest note first."""
+        with self._database.reading() as db:
+            rows = db.execute("SELECT * FROM files ORDER BY noted_at, file_name").fetchall()
+        return [StoredFile(**{name: row[name] for name in StoredFile.__dataclass_fields__}) for row in rows]
 
     def close(self) -> None:
         """Let go of the file; using the ledger again opens it again."""

@@ -2,12 +2,14 @@ import os
 import stat
 import subprocess
 import sys
+from threading import Timer
 
 import pytest
 
 from cleanplate.app.application import Application
 from cleanplate.errors import EngineUnknownError, SettingsError, StorageUnavailableError
 from cleanplate.settings import read_settings
+from cleanplate.storage.ledger import StoredFile
 
 
 @pytest.mark.usefixtures("label_studio")
@@ -105,6 +107,28 @@ def test_closing_an_application_without_a_predictor_makes_none() -> None:
     made.close()
 
     assert "predictor" not in vars(made)
+
+
+def test_who_works_also_takes_away_what_jobs_left_behind(application, label_studio, monkeypatch) -> None:
+    made = application()
+    project = label_studio.add_project("<View/>")
+    name = f"{'a' * 32}.png"
+    label_studio.add_upload(project, name, b"abc")
+    made.ledger.note_file(StoredFile(name, "copy", "job", made.client.url, project))
+    stops = []
+    monkeypatch.setattr("cleanplate.app.application.stop_on_signals", stops.append)
+
+    def stop(method: str, _: str) -> None:
+        if method == "DELETE":
+            stops[0].set()
+
+    label_studio.before = stop
+    at_the_latest = Timer(30, stop, ("DELETE", ""))
+    made.work(at_the_latest.start)
+    at_the_latest.cancel()
+
+    assert label_studio.uploads == {}
+    assert made.ledger.noted_files() == []
 
 
 def mode_of(path) -> int:
