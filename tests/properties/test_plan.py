@@ -38,8 +38,7 @@ def test_a_plan_does_not_depend_on_the_order_of_its_regions(mask, drawn, grid, d
     shuffled = data.draw(st.permutations(regions))
 
     made = [
-        plan_removal(order, prompts=(), policy=POLICY, size=SIZE, grid=grid)
-        for order in (regions, regions, shuffled)
+        plan_removal(order, prompts=(), policy=POLICY, size=SIZE, grid=grid) for order in (regions, regions, shuffled)
     ]
 
     assert made[0].digest == made[1].digest == made[2].digest
