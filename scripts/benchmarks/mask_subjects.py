@@ -1,7 +1,7 @@
 """The things to segment: outlined objects in photographs that packages bring along, and composites of them.
 
-The outlines in `masks_set/` were drawn by hand for this benchmark. The photographs stay in their packages. Nothing of the
-segmenter was fitted to `held_out` photographs and the composites made of their objects.
+The outlines in `masks_set/` were drawn by hand for this benchmark. The photographs stay in their packages. Nothing
+of the segmenter was fitted to `held_out` photographs and the composites made of their objects.
 """
 
 import json
