@@ -192,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """`scripts/run`: 0 after Ctrl-C, 1 if something failed."""
     options = _parser().parse_args(arguments)
     console = Console()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Ctrl-C's signal too: a start in the background of a shell script would ignore it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _interrupt)
     try:

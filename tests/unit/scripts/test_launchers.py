@@ -1,6 +1,8 @@
 import ast
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,3 +34,19 @@ def test_half_an_address_of_another_label_studio_is_a_sentence(tmp_path) -> None
     assert done.returncode == 1
     assert "LABEL_STUDIO_API_KEY is not set" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_every_way_of_asking_the_product_to_stop_is_heard_even_in_the_background_of_a_shell_script(how) -> None:
+    script = (
+        f"import signal, sys, time; sys.path.insert(0, {str(SCRIPTS)!r})\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "import product\n"
+        "product.Product.run = lambda self: (print('running', flush=True), time.sleep(60))\n"
+        "sys.exit(product.main([]))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "running\n"
+        process.send_signal(how)
+
+        assert process.wait(timeout=10) == 0
