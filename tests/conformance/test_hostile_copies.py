@@ -1,6 +1,5 @@
 """What people, kills and other programs do to annotations and copies: no copy shows what was to go, none is lost."""
 
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -14,17 +13,6 @@ from fakes.workshop import CONFIG, FACE, HEIGHT, TREE, WIDTH, Workshop, photogra
 
 SMALL = (2, 2, 12, 12)
 BRUSH = '<BrushLabels name="brush" toName="image" smart="false"><Label value="Face"/></BrushLabels></View>'
-
-
-@pytest.fixture
-def label_studio() -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio() as fake:
-        yield fake
-
-
-@pytest.fixture
-def workshop(label_studio, tmp_path) -> Workshop:
-    return Workshop(label_studio.url, tmp_path)
 
 
 @pytest.fixture

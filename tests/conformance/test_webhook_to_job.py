@@ -24,12 +24,6 @@ AT_ONCE: Final = 50
 
 
 @pytest.fixture
-def label_studio() -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio() as server:
-        yield server
-
-
-@pytest.fixture
 def approved(label_studio) -> dict[str, Any]:
     """A webhook's body for an annotation that was just submitted."""
     project = label_studio.add_project(CONFIG)

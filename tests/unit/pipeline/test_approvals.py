@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,12 +20,6 @@ MISTAKE = FACES.replace('"remove"', '"remvoe"', 1)
 CHOICE = FACES.replace(
     "</View>", '<Choices name="review" toName="image"><Choice value="ok"/><Choice value="no"/></Choices></View>'
 )
-
-
-@pytest.fixture
-def label_studio() -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio() as fake:
-        yield fake
 
 
 def approvals(fake: FakeLabelStudio, approval: str = "submitted", engine: str = "e1", projects=()) -> Approvals:

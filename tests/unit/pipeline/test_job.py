@@ -21,17 +21,6 @@ OUR_NAME = re.compile(r"/data/upload/\d+/[0-9a-f]{8}-[a-z2-7]{32}\.(png|jpg)")
 
 
 @pytest.fixture
-def label_studio() -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio() as fake:
-        yield fake
-
-
-@pytest.fixture
-def workshop(label_studio, tmp_path) -> Workshop:
-    return Workshop(label_studio.url, tmp_path)
-
-
-@pytest.fixture
 def project(label_studio) -> int:
     return label_studio.add_project(CONFIG)
 

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from multiprocessing import forkserver
 
 import pytest
@@ -33,17 +32,6 @@ def quick_processes() -> None:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         PROCESSES.set_forkserver_preload(["fakes.workshop"])
         forkserver.ensure_running()
-
-
-@pytest.fixture
-def label_studio() -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio() as fake:
-        yield fake
-
-
-@pytest.fixture
-def workshop(label_studio, tmp_path) -> Workshop:
-    return Workshop(label_studio.url, tmp_path)
 
 
 @pytest.fixture

@@ -46,17 +46,6 @@ class Rounds(Event):
 
 
 @pytest.fixture
-def label_studio() -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio() as fake:
-        yield fake
-
-
-@pytest.fixture
-def workshop(label_studio, tmp_path) -> Workshop:
-    return Workshop(label_studio.url, tmp_path)
-
-
-@pytest.fixture
 def project(label_studio) -> int:
     return label_studio.add_project(CONFIG)
 
