@@ -29,6 +29,7 @@ class Memory:
     label_studio_port: int | None = None
     backend_port: int | None = None
     project: int | None = None
+    has_samples: bool = False
 
     @classmethod
     def fresh(cls) -> "Memory":

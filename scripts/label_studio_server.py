@@ -8,6 +8,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,10 @@ IMAGE_SUFFIXES: Final = frozenset({".jpg", ".png", ".webp"})
 # The first start makes the database: a minute on a laptop, a few on a slow disk.
 READY_TIMEOUT_S: Final = 600.0
 API_TIMEOUT_S: Final = 60.0
+ACCESS_REMEDY: Final = (
+    "The account's token was changed in Label Studio, or legacy tokens were switched off there (Organization, API "
+    "Tokens Settings). Change it back, or start afresh in another folder with --data-dir."
+)
 PROJECT_TITLE: Final = "Street privacy"
 PROJECT_DESCRIPTION: Final = "Sample images to try cleanplate on. Do with them what you like."
 INSTRUCTION: Final = """
@@ -162,7 +167,8 @@ class Api:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")[:300]
-            raise ScriptError(f"Label Studio answered {method} {path} with {error.code}: {said}") from error
+            message = f"Label Studio answered {method} {path} with {error.code}: {said}"
+            raise ScriptError(message, remedy=ACCESS_REMEDY if error.code == HTTPStatus.UNAUTHORIZED else "") from error
         except (OSError, http.client.HTTPException) as error:
             raise ScriptError(f"Label Studio did not answer {method} {path}: {error}") from error
 

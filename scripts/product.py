@@ -70,18 +70,21 @@ class Product:
         # Label Studio sets its database up while cleanplate is being installed.
         label_studio_service = self._started(server.start(log=self._logs / "label-studio.log"))
         self._environment.ensure(self._console)
-        title = "Starting Label Studio" if memory.project else "Starting Label Studio and making its database"
-        with self._console.step(title):
-            wait_until_ready(f"{server.url}/health", label_studio_service)
-        with self._console.step("Preparing the project"):
-            memory = self._with_project(memory, Api(server.url, memory.api_key))
         settings = {
             URL: server.url,
             API_KEY: memory.api_key,
             DATA_DIR: str(self._data_dir),
             "CLEANPLATE_LOCAL_FILES_ROOT": str(server.files),
         }
-        self._start_cleanplate(memory, settings, projects=(memory.project,) if memory.project else ())
+        backend = self._start_backend(memory, settings)
+        title = "Starting Label Studio" if memory.project else "Starting Label Studio and making its database"
+        with self._console.step(title):
+            wait_until_ready(f"{server.url}/health", label_studio_service)
+        with self._console.step("Preparing the project"):
+            memory = self._with_project(memory, Api(server.url, memory.api_key))
+        # Only now: its first look at what was approved while nothing ran should find Label Studio.
+        self._start_worker(settings)
+        self._connect_projects(memory, backend, settings, projects=(memory.project,) if memory.project else ())
         self._welcome(server, memory)
 
     def _start_beside_another_label_studio(self) -> None:
@@ -95,8 +98,11 @@ class Product:
         port = self._port("--backend-port", self._options.backend_port, memory.backend_port, BACKEND_PORT)
         memory = self._memory_file.update(memory, backend_port=port)
         self._environment.ensure(self._console)
+        settings = {DATA_DIR: str(self._data_dir)}
         projects: Sequence[int] = self._options.project
-        self._start_cleanplate(memory, {DATA_DIR: str(self._data_dir)}, projects=projects)
+        backend = self._start_backend(memory, settings)
+        self._start_worker(settings)
+        self._connect_projects(memory, backend, settings, projects=projects)
         self._console.line()
         self._console.line(f"cleanplate works for {self._console.bold(os.environ[URL])}")
         self._row("Backend", f"http://127.0.0.1:{port}  (its state: /status)")
@@ -118,20 +124,29 @@ class Product:
 
     def _with_project(self, memory: Memory, api: Api) -> Memory:
         if memory.project is None or not api.has_project(memory.project):
-            memory = self._memory_file.update(memory, project=api.create_project())
-        if memory.project and self._options.samples and not api.has_tasks(memory.project):
-            api.import_images(memory.project, sample_images())
+            memory = self._memory_file.update(memory, project=api.create_project(), has_samples=False)
+        if memory.project and self._options.samples and not memory.has_samples:
+            # A start may have been interrupted between the import and its note.
+            if not api.has_tasks(memory.project):
+                api.import_images(memory.project, sample_images())
+            memory = self._memory_file.update(memory, has_samples=True)
         return memory
 
-    def _start_cleanplate(self, memory: Memory, settings: Mapping[str, str], *, projects: Sequence[int]) -> None:
-        program = self._environment.program("cleanplate")
+    def _start_backend(self, memory: Memory, settings: Mapping[str, str]) -> Service:
+        address = ("--host", "127.0.0.1", "--port", str(memory.backend_port))
+        command = (self._environment.program("cleanplate"), "serve", *address)
+        log = self._logs / "backend.log"
+        return self._started(Service("the backend", command, environment=settings, log=log))
+
+    def _start_worker(self, settings: Mapping[str, str]) -> None:
+        command = (self._environment.program("cleanplate"), "work")
+        self._started(Service("the worker", command, environment=settings, log=self._logs / "worker.log"))
+
+    def _connect_projects(
+        self, memory: Memory, backend: Service, settings: Mapping[str, str], *, projects: Sequence[int]
+    ) -> None:
         backend_url = f"http://127.0.0.1:{memory.backend_port}"
-        serve = (program, "serve", "--host", "127.0.0.1", "--port", str(memory.backend_port))
-        with self._console.step("Starting the backend and the worker"):
-            log = self._logs / "backend.log"
-            backend = self._started(Service("the backend", serve, environment=settings, log=log))
-            log = self._logs / "worker.log"
-            self._started(Service("the worker", (program, "work"), environment=settings, log=log))
+        with self._console.step("Starting the backend"):
             wait_until_ready(f"{backend_url}/health", backend)
         for project in projects:
             with self._console.step(f"Connecting project {project}"):

@@ -1,17 +1,8 @@
 """The whole product, started as a person starts it, and a browser in front of it."""
 
-import json
-import os
-import random
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,10 +10,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 HERE: Final = Path(__file__).parent
-CHECKOUT: Final = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
 from labelling import LabellingPage  # noqa: E402  (found through the line above)
+from running import CHECKOUT, Product, environment_without_ours, free_port, memory_of, scripts_run  # noqa: E402
 from studio import SWEEP_INTERVAL_S, Studio  # noqa: E402
 
 CHROMIUM_NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -39,8 +30,6 @@ CHROMIUM_OPTIONS: Final = (
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1 , EXCLUDE localhost",
 )
 WINDOW: Final = {"width": 1440, "height": 900}
-START_TIMEOUT_S: Final = 420
-STOP_TIMEOUT_S: Final = 30
 LOG_LINES: Final = 30
 # Until Label Studio's page has faded everything in.
 CALM_MS: Final = 1500
@@ -58,90 +47,32 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
     return report
 
 
-@dataclass(frozen=True)
-class Product:
-    """The running product."""
-
-    studio: Studio
-    backend_url: str
-    email: str
-    password: str
-    data_dir: Path
-    settings: Mapping[str, str]
-
-    def cleanplate(self, *arguments: str) -> Any:
-        """Run a command of the command line with `--json`; what it prints."""
-        command = [str(CHECKOUT / ".venv" / "bin" / "cleanplate"), *arguments, "--json"]
-        done = subprocess.run(command, env=self.settings, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)
-
-    def connect(self, project: int) -> None:
-        self.cleanplate("connect", "--project", str(project), "--backend-url", self.backend_url)
-
-    @contextmanager
-    def paused_worker(self) -> Iterator[None]:
-        """Whatever happens in the block, the worker sees it afterwards."""
-        worker = self._process("work")
-        os.kill(worker, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(worker, signal.SIGCONT)
-
-    def _process(self, command: str) -> int:
-        """The process that runs this command of cleanplate's for this product."""
-        ours = f"CLEANPLATE_DATA_DIR={self.data_dir}".encode()
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                arguments = (process / "cmdline").read_bytes().split(b"\0")
-                is_cleanplate = len(arguments) > 1 and arguments[1].endswith(b"/cleanplate")
-                if is_cleanplate and arguments[2] == command.encode() and ours in (process / "environ").read_bytes():
-                    return int(process.name)
-        raise AssertionError(f"no running cleanplate {command}")
-
-    def jobs(self, project: int) -> list[dict[str, Any]]:
-        return self.cleanplate("jobs", "list", "--project", str(project))["jobs"]
-
-
 @pytest.fixture(scope="session")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """`scripts/run`, with everything in a folder of its own."""
+    """`scripts/run` with everything in a folder of its own, started for the second time."""
     for name in (".venv", ".venv-label-studio"):
         if not (CHECKOUT / name).is_dir():
             pytest.skip(f"{name} is missing; scripts/test makes it")
     data_dir = tmp_path_factory.mktemp("product")
     port, backend_port = free_port(), free_port()
-    ours = ("CLEANPLATE_", "LABEL_STUDIO_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environment["CLEANPLATE_SWEEP_INTERVAL_S"] = str(SWEEP_INTERVAL_S)
-    ports = ("--port", str(port), "--backend-port", str(backend_port))
-    command = [str(CHECKOUT / "scripts" / "run"), "--no-browser", "--data-dir", str(data_dir), *ports]
-    log = data_dir / "scripts-run.log"
-    with log.open("w") as output:
-        running = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    try:
-        wait_until_ready(running, log)
-        memory = json.loads((data_dir / "secrets" / "scripts-run.json").read_text())
-        url = f"http://127.0.0.1:{port}"
+    environment = {**environment_without_ours(), "CLEANPLATE_SWEEP_INTERVAL_S": str(SWEEP_INTERVAL_S)}
+    with scripts_run(data_dir, environment, "--port", str(port), "--backend-port", str(backend_port)):
+        first = memory_of(data_dir)
+    with scripts_run(data_dir, environment) as second_start_s:
         settings = {
-            "LABEL_STUDIO_URL": url,
-            "LABEL_STUDIO_API_KEY": memory["api_key"],
+            "LABEL_STUDIO_URL": f"http://127.0.0.1:{port}",
+            "LABEL_STUDIO_API_KEY": first["api_key"],
             "CLEANPLATE_DATA_DIR": str(data_dir),
             "CLEANPLATE_LOCAL_FILES_ROOT": str(data_dir / "files"),
         }
         yield Product(
-            studio=Studio(url, memory["api_key"]),
+            studio=Studio(settings["LABEL_STUDIO_URL"], first["api_key"]),
             backend_url=f"http://127.0.0.1:{backend_port}",
-            email=memory["email"],
-            password=memory["password"],
             data_dir=data_dir,
             settings={**environment, **settings},
+            memories=(first, memory_of(data_dir)),
+            second_start_s=second_start_s,
         )
-    finally:
-        running.send_signal(signal.SIGINT)
-        status = running.wait(STOP_TIMEOUT_S)
-    assert status == 0, log.read_text()
 
 
 @pytest.fixture
@@ -176,7 +107,7 @@ def browser() -> Iterator[Browser]:
 def login(browser: Browser, product: Product) -> Any:
     """What the browser keeps of a login, so that one is enough."""
     context = browser.new_context(viewport=WINDOW)
-    LabellingPage(context.new_page(), product.studio.url).log_in(product.email, product.password)
+    LabellingPage(context.new_page(), product.studio.url).log_in(*product.account)
     state = context.storage_state()
     context.close()
     return state
@@ -205,20 +136,3 @@ def picture(pytestconfig: pytest.Config) -> Callable[[LabellingPage, str], None]
             labelling.screenshot(folder / f"{name}.png")
 
     return take
-
-
-def wait_until_ready(running: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while "cleanplate is ready" not in log.read_text():
-        assert running.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
-
-
-def free_port() -> int:
-    """A port below those that the system gives to others while the product starts."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
