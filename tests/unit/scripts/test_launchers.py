@@ -41,6 +41,8 @@ def test_every_way_of_asking_the_product_to_stop_is_heard_even_in_the_background
     script = (
         f"import signal, sys, time; sys.path.insert(0, {str(SCRIPTS)!r})\n"
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        # Under nohup it would be ignored, and that would be right.
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         # Under nohup SIGHUP comes ignored, and stays so.
         "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "import product\n"
