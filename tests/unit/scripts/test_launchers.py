@@ -43,8 +43,6 @@ def test_every_way_of_asking_the_product_to_stop_is_heard_even_in_the_background
         "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         # Under nohup it would be ignored, and that would be right.
         "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
-        # Under nohup SIGHUP comes ignored, and stays so.
-        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "import product\n"
         "product.Product.run = lambda self: (print('running', flush=True), time.sleep(60))\n"
         "sys.exit(product.main([]))\n"
