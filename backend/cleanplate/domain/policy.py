@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from cleanplate.errors import PolicyError
 
@@ -19,6 +19,10 @@ class Action(StrEnum):
     PIXELATE = "pixelate"
     FILL = "fill"
     KEEP = "keep"
+
+
+AVAILABLE: Final = frozenset({Action.REMOVE, Action.KEEP})
+"""What this version can do."""
 
 
 @dataclass(frozen=True)

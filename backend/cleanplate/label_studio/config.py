@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final, Never, TypeVar
 from xml.etree import ElementTree as ET
 
-from cleanplate.domain.policy import Action, Approval, Dilation, LabelPolicy, Policy
+from cleanplate.domain.policy import AVAILABLE, Action, Approval, Dilation, LabelPolicy, Policy
 from cleanplate.errors import PolicyError
 
 MAX_XML_CHARACTERS: Final = 1_000_000
@@ -20,8 +20,6 @@ LATER_ATTRIBUTES: Final = ("prompt", "negative-prompt", "variants")
 """Attributes that only matter to actions this version does not have."""
 
 _ALL_SUBMITTED: Final = Approval()
-
-AVAILABLE: Final = frozenset({Action.REMOVE, Action.KEEP})
 
 _SMART_BY_DEFAULT: Final = frozenset({"keypoint", "rectangle", "brush", "bitmask", "magicwand"})
 """The shapes whose tools Label Studio's frontend doubles as smart ones, unless the control says smart="false"."""

@@ -15,13 +15,10 @@ from cleanplate.codecs.images import Container
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, Size, size_of
 from cleanplate.domain.mask import bounding_box, require_fit, rounded_out
-from cleanplate.domain.policy import Action, Dilation, Policy
+from cleanplate.domain.policy import AVAILABLE, Action, Dilation, Policy
 from cleanplate.domain.prompt import LeftPrompt
 from cleanplate.domain.region import Region
 from cleanplate.errors import NothingToRemoveError, PolicyError, UnacceptedPromptsError
-
-AVAILABLE: Final = frozenset({Action.REMOVE, Action.KEEP})
-"""What this version can do."""
 
 _REACH_PX: Final = MappingProxyType({Format.JPEG: 1, Format.WEBP: 8})
 """JPEG: chroma is stretched over the edge of its cell when it is read. WebP: the loop filter, which reaches three
