@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Logits, Mask, RgbImage, Size
 from cleanplate.domain.prompt import Prompt
 
@@ -65,6 +66,47 @@ class Segmenter(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Comfort:
+    """In what crops an inpainter does its best; the pipeline cuts them so.
+
+    Attributes:
+        context: how much of an object's longer side it wants to see on each side of the object.
+        min_side_px: crops are widened to this, as far as the image goes.
+        max_side_px: a crop that is longer is filled small first and then refined upwards; None if the engine itself
+            goes from coarse to fine, so that it takes any size.
+        multiple: crops are widened to a multiple of this; where the image ends, they are reflected.
+    """
+
+    context: float = 0.5
+    min_side_px: int = 64
+    max_side_px: int | None = None
+    multiple: int = 1
+
+    def __post_init__(self) -> None:
+        if self.context < 0 or self.min_side_px < 1 or self.multiple < 1:
+            raise ValueError("an inpainter's comfort is given in positive numbers")
+        if self.max_side_px is not None and self.max_side_px < max(self.min_side_px, self.multiple):
+            raise ValueError("an inpainter cannot be comfortable below its own least size")
+
+
+@dataclass(frozen=True, eq=False)
+class Inpainting:
+    """An inpainter's answer.
+
+    Attributes:
+        image: (H, W, 3), of the size it was given.
+        confidence: how likely it is that a person would keep the fill, 0 … 1; None if the engine cannot tell.
+    """
+
+    image: RgbImage
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise ValueError(f"a confidence lies between 0 and 1, this is {self.confidence}")
+
+
 class Inpainter(Protocol):
     """Fills the masked part of an image from what surrounds it."""
 
@@ -73,12 +115,58 @@ class Inpainter(Protocol):
         """Engine name and a digest of its weights or parameters: it goes into the certificate."""
         ...
 
-    def inpaint(self, image: RgbImage, mask: Mask) -> RgbImage:
+    @property
+    def comfort(self) -> Comfort:
+        """In what crops it does its best."""
+        ...
+
+    def inpaint(self, image: RgbImage, mask: Mask, *, avoid: Mask | None = None) -> Inpainting:
         """Return a new image of the same size with the masked pixels replaced.
 
         Args:
             image: (H, W, 3). Not modified. What lies under the mask is already overwritten.
             mask: (H, W), at least one pixel True.
+            avoid: (H, W), True where other regions of the task lie: nothing may be copied from there. None: nowhere.
+
+        Raises:
+            EngineMemoryError: The device has no room for an image this size.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Something a detector found.
+
+    Attributes:
+        kind: what it is: `face`, `profile`, `plate`, `body` …
+        box: where, in pixels of the image it was given.
+        score: the detector's own confidence, 0 … 1.
+    """
+
+    kind: str
+    box: Box
+    score: float
+
+
+class Detector(Protocol):
+    """Proposes what a person may want to remove. It misses things: a proposal, never a proof."""
+
+    @property
+    def version(self) -> str:
+        """Engine name and a digest of its weights or parameters."""
+        ...
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it can find."""
+        ...
+
+    def detect(self, image: RgbImage) -> tuple[Detection, ...]:
+        """Find things, the most certain first.
+
+        Args:
+            image: (H, W, 3). Not modified.
 
         Raises:
             EngineMemoryError: The device has no room for an image this size.

@@ -15,7 +15,8 @@ from cleanplate.domain.image import Mask, RgbImage, size_of
 from cleanplate.domain.mask import require_fit
 from cleanplate.engines.protocols import Inpainter
 from cleanplate.pipeline.certificate import Certificate, Clause, Verdict, mask_digest
-from cleanplate.pipeline.composite import ERASED, composite, erase, fill
+from cleanplate.pipeline.composite import ERASED, composite, erase
+from cleanplate.pipeline.fill import fill
 from cleanplate.pipeline.plan import Plan, grid_of, plan_from_mask
 from cleanplate.pipeline.verification import file_clauses
 
@@ -94,9 +95,9 @@ def clean_copy(
     erased = erase(picture.image, plan.mask)
     erasure = _erasure(erased, plan.mask)
     report("fill")
-    filled = fill(erased, plan.mask, crops=plan.crops, inpainter=inpainter)
+    filled = fill(erased, plan.mask, avoid=plan.avoid, inpainter=inpainter)
     report("composite")
-    image = composite(picture.image, filled, plan.mask)
+    image = composite(picture.image, filled.image, plan.mask)
     report("encode")
     content = bytes_from_picture(replace(picture, image=image, alpha=_opaque(picture, plan.mask)))
     report("certify")

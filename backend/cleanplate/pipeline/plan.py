@@ -12,21 +12,17 @@ import numpy as np
 
 from cleanplate.codecs.container import Format
 from cleanplate.codecs.images import Container
-from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, Size, size_of
-from cleanplate.domain.mask import bounding_box, require_fit, rounded_out
+from cleanplate.domain.mask import bounding_box, require_fit, rounded_out, union
 from cleanplate.domain.policy import AVAILABLE, Action, Dilation, Policy
 from cleanplate.domain.prompt import LeftPrompt
 from cleanplate.domain.region import Region
 from cleanplate.errors import NothingToRemoveError, PolicyError, UnacceptedPromptsError
+from cleanplate.pipeline.growth import grown_by, widened
 
 _REACH_PX: Final = MappingProxyType({Format.JPEG: 1, Format.WEBP: 8})
 """JPEG: chroma is stretched over the edge of its cell when it is read. WebP: the loop filter, which reaches three
 samples into the next cell, and chroma is stretched by two on top."""
-
-_MIN_CONTEXT_PX: Final = 32
-_CONTEXT_SHARE: Final = 0.5
-"""An engine sees that much around a masked area, and this share of the area's longer side on top."""
 
 _KEPT_SHARE: Final = 0.5
 """A kept region of which more than this is removed no longer describes the copy."""
@@ -71,7 +67,7 @@ class Plan:
 
     Attributes:
         mask: (H, W), the effective mask: approved regions, grown, rounded out to the grid.
-        crops: disjoint boxes of whole pixels that hold all of the mask and the context an engine needs.
+        avoid: (H, W), what else was drawn on the image: no fill may be copied from there.
         grid: what the mask was rounded out to.
         removed: the regions that made the mask, sorted by id.
         kept: ids of the regions that go along with the copy, sorted.
@@ -79,7 +75,7 @@ class Plan:
     """
 
     mask: Mask
-    crops: tuple[Box, ...]
+    avoid: Mask
     grid: Grid
     removed: tuple[Removed, ...] = ()
     kept: tuple[str, ...] = ()
@@ -88,8 +84,9 @@ class Plan:
     @property
     def digest(self) -> str:
         """Equal for plans that do the same."""
-        facts = (size_of(self.mask), self.crops, self.grid, self.removed, self.kept, self.dropped)
-        return sha256(repr(facts).encode() + np.packbits(self.mask).tobytes()).hexdigest()
+        facts = (size_of(self.mask), self.grid, self.removed, self.kept, self.dropped)
+        masks = np.packbits(self.mask).tobytes() + np.packbits(self.avoid).tobytes()
+        return sha256(repr(facts).encode() + masks).hexdigest()
 
 
 def plan_removal(
@@ -130,7 +127,7 @@ def plan_removal(
     dropped = {region.region_id for region in kept if _removed_share(region, mask) > _KEPT_SHARE}
     return Plan(
         mask=mask,
-        crops=_crops(mask),
+        avoid=union(tuple(region.mask for region in regions), size) & ~mask,
         grid=grid,
         removed=tuple(sorted(removed, key=lambda region: (region.region_id, region.label))),
         kept=tuple(sorted({region.region_id for region in kept} - dropped)),
@@ -147,7 +144,7 @@ def plan_from_mask(mask: Mask, *, grid: Grid) -> Plan:
     if not mask.any():
         raise NothingToRemoveError("the mask is empty: there is nothing to remove")
     effective = touched(mask, grid)
-    return Plan(mask=effective, crops=_crops(effective), grid=grid)
+    return Plan(mask=effective, avoid=np.zeros_like(effective), grid=grid)
 
 
 def grid_of(container: Container) -> Grid:
@@ -163,25 +160,6 @@ def touched(mask: Mask, grid: Grid) -> Mask:
     step = (slice(None, None, -1 if grid.from_bottom else 1), slice(None, None, -1 if grid.from_right else 1))
     cells = np.ascontiguousarray(rounded_out(mask[step], grid.cell)[step])
     return widened(cells, grid.reach_px)
-
-
-def grown_by(mask: Mask, radius_px: int) -> Mask:
-    """*mask* and every pixel at most *radius_px* from it; a circle grows around each pixel."""
-    box = bounding_box(mask)
-    if box is None or radius_px == 0:
-        return mask.copy()
-    window = box.grown(radius_px).slices(size_of(mask))
-    # By distance, not by kernel: the time does not depend on the radius.
-    distances = cv2.distanceTransform((~mask[window]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    grown = np.zeros_like(mask)
-    grown[window] = distances <= radius_px
-    return grown
-
-
-def widened(mask: Mask, reach_px: int) -> Mask:
-    """*mask* and every pixel at most so many rows and columns from it."""
-    square = np.ones((2 * reach_px + 1,) * 2, dtype=np.uint8)
-    return np.asarray(cv2.dilate(mask.view(np.uint8), square), dtype=np.bool_)
 
 
 def _require_available(labels: set[str], policy: Policy) -> None:
@@ -243,26 +221,3 @@ def _whole(radius_px: float) -> int:
 def _removed_share(region: Region, mask: Mask) -> float:
     drawn = int(region.mask.sum())
     return int((region.mask & mask).sum()) / drawn if drawn else 0.0
-
-
-def _crops(mask: Mask) -> tuple[Box, ...]:
-    size = size_of(mask)
-    # Islands with less than the smallest context between them are one from the start: a sprinkled mask has thousands.
-    near = _island_boxes(widened(mask, _MIN_CONTEXT_PX))
-    boxes = [box.grown(_CONTEXT_SHARE * max(box.width, box.height)) for box in near]
-    while True:
-        canvas = np.zeros_like(mask)
-        for box in boxes:
-            canvas[box.slices(size)] = True
-        merged = _island_boxes(canvas)
-        if len(merged) == len(boxes):
-            return tuple(sorted(merged))
-        boxes = merged
-
-
-def _island_boxes(mask: Mask) -> list[Box]:
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    return [
-        Box(float(left), float(top), float(left + width), float(top + height))
-        for left, top, width, height, _ in stats[1:]
-    ]

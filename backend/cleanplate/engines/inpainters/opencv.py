@@ -7,6 +7,7 @@ import numpy as np
 
 from cleanplate.domain.image import Mask, RgbImage, require_image, size_of
 from cleanplate.domain.mask import require_fit
+from cleanplate.engines.protocols import Comfort, Inpainting
 from cleanplate.errors import EngineError, EngineMemoryError
 
 _RADIUS_PX: Final = 3
@@ -22,17 +23,24 @@ class OpenCvInpainter:
     """
 
     version: Final = f"opencv-telea radius={_RADIUS_PX}px"
+    comfort: Final = Comfort(context=0.1, min_side_px=32)
 
-    def inpaint(self, image: RgbImage, mask: Mask) -> RgbImage:
-        """Return a new image of the same size with the masked pixels replaced."""
+    def inpaint(self, image: RgbImage, mask: Mask, *, avoid: Mask | None = None) -> Inpainting:
+        """Return a new image of the same size with the masked pixels replaced.
+
+        It copies nothing, so there is nothing to *avoid*: colours fade inwards from the pixels at the mask's edge.
+        """
         require_image(image)
         require_fit(mask, size_of(image))
+        if avoid is not None:
+            require_fit(avoid, size_of(image))
         if mask.all():
-            return np.full_like(image, _NO_SOURCE_GREY)
+            return Inpainting(np.full_like(image, _NO_SOURCE_GREY), confidence=0.0)
         try:
-            return np.asarray(cv2.inpaint(_prefilled(image, mask), mask.view(np.uint8), _RADIUS_PX, cv2.INPAINT_TELEA))
+            filled = cv2.inpaint(_prefilled(image, mask), mask.view(np.uint8), _RADIUS_PX, cv2.INPAINT_TELEA)
         except cv2.error as error:
             raise _translated(error, image) from error
+        return Inpainting(np.asarray(filled))
 
 
 def load() -> OpenCvInpainter:

@@ -16,7 +16,7 @@ def half_masked() -> tuple[np.ndarray, np.ndarray]:
 def test_pixels_outside_the_mask_are_untouched() -> None:
     image, mask = half_masked()
 
-    filled = load().inpaint(image, mask)
+    filled = load().inpaint(image, mask).image
 
     np.testing.assert_array_equal(filled[~mask], image[~mask])
 
@@ -24,7 +24,7 @@ def test_pixels_outside_the_mask_are_untouched() -> None:
 def test_an_image_without_any_known_pixel_becomes_mid_grey() -> None:
     image, mask = half_masked()
 
-    filled = load().inpaint(image, np.ones_like(mask))
+    filled = load().inpaint(image, np.ones_like(mask)).image
 
     np.testing.assert_array_equal(filled, np.full_like(image, 128))
 
@@ -35,7 +35,7 @@ def test_a_fill_in_the_corner_keeps_to_the_colours_around_it() -> None:
     mask[:20, :20] = True
     image[mask] = 0
 
-    filled = load().inpaint(image, mask)
+    filled = load().inpaint(image, mask).image
 
     np.testing.assert_allclose(filled.astype(int), 200, atol=6)
 
