@@ -3,9 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cleanplate.engines.registry import load_inpainter
-from cleanplate.pipeline.composite import ERASED, composite, erase, fill
-from cleanplate.pipeline.plan import Grid, plan_from_mask
+from cleanplate.pipeline.composite import ERASED, composite, erase
 
 images = arrays(np.uint8, (12, 17, 3), elements=st.integers(0, 255))
 masks = arrays(np.bool_, (12, 17))
@@ -28,17 +26,3 @@ def test_erasing_overwrites_all_under_the_mask_and_nothing_else(original, mask) 
     assert (erased[mask] == ERASED).all()
     np.testing.assert_array_equal(erased[~mask], original[~mask])
     np.testing.assert_array_equal(original, before)
-
-
-@given(original=images, hidden=images, mask=masks.filter(np.any))
-def test_a_filled_image_does_not_depend_on_what_was_hidden(original, hidden, mask) -> None:
-    plan = plan_from_mask(mask, grid=Grid())
-    other = composite(original, hidden, mask)
-
-    filled = [
-        fill(erase(image, plan.mask), plan.mask, crops=plan.crops, inpainter=load_inpainter("opencv"))
-        for image in (original, other)
-    ]
-
-    np.testing.assert_array_equal(filled[0], filled[1])
-    np.testing.assert_array_equal(filled[0][~mask], original[~mask])

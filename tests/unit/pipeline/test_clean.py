@@ -8,6 +8,7 @@ from PIL import Image
 from cleanplate.codecs.container import forbidden_parts
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.engines.inpainters.opencv import OpenCvInpainter
+from cleanplate.engines.protocols import Comfort, Inpainting
 from cleanplate.engines.registry import load_inpainter
 from cleanplate.errors import CertificateError, EngineError, NothingToRemoveError, SizeMismatchError
 from cleanplate.pipeline.certificate import Verdict
@@ -186,13 +187,15 @@ class Cheat:
     """Knows the original and gives it back."""
 
     version = "cheat"
+    comfort = Comfort()
 
     def __init__(self, image: np.ndarray) -> None:
         self.image = image
 
-    def inpaint(self, crop: np.ndarray, _: np.ndarray) -> np.ndarray:
+    def inpaint(self, crop: np.ndarray, mask: np.ndarray, *, avoid: np.ndarray) -> Inpainting:
+        assert crop.shape[:2] == mask.shape == avoid.shape
         height, width = crop.shape[:2]
-        return self.image[:height, :width]
+        return Inpainting(self.image[:height, :width])
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg 4:4:4"])
@@ -207,8 +210,8 @@ def test_an_engine_that_brings_the_object_back_is_not_certified(kind) -> None:
 
 
 class Broken(OpenCvInpainter):
-    def inpaint(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        raise EngineError(f"cannot fill {image.shape} {mask.shape}")
+    def inpaint(self, image: np.ndarray, mask: np.ndarray, *, avoid: np.ndarray) -> Inpainting:
+        raise EngineError(f"cannot fill {image.shape} {mask.shape} {avoid.shape}")
 
 
 def test_a_hole_that_cannot_be_filled_makes_no_copy() -> None:
