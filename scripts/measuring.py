@@ -13,6 +13,9 @@ from console import Console, ScriptError
 from environments import CHECKOUT, development
 
 BENCHMARKS: Final[Mapping[str, str]] = {
+    "copies": "time from an annotation to its published copy, in Label Studio",
+    "fills": "what the inpainters make of holes, against Telea and Navier-Stokes",
+    "inpaint": "times and memory of LaMa, against IOPaint and simple-lama-inpainting",
     "masks": "masks and times of the segmenter, against plain cv2.grabCut",
     "rle": "times of the brush RLE codec, against Label Studio's own converter",
 }
@@ -36,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Console().fail(error)
         return 1
     script = CHECKOUT / "scripts" / "benchmarks" / f"{asked.name}.py"
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "backend")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(CHECKOUT / "backend"), str(CHECKOUT / "scripts")))}
     return subprocess.run([python, script, *passed_on], env=environment, check=False).returncode
 
 

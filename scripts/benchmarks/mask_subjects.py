@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,21 +64,27 @@ def enlarged(subject: Subject, *, width: int, height: int) -> Subject:
     return Subject(subject.name, subject.kind, subject.held_out, image, truth > 1 / 2)
 
 
+@cache
+def photograph(package: str, name: str) -> RgbImage:
+    """A photograph that came along with a package; not to be written to."""
+    decoded = cv2.imdecode(np.frombuffer(file_of(package, name).read_bytes(), dtype=np.uint8), cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)
+
+
+def file_of(package: str, name: str) -> Traversable:
+    """The file of a photograph in its package."""
+    module, folder = FOLDERS[package]
+    (source,) = (item for item in (files(module) / folder).iterdir() if item.name in {f"{name}.png", f"{name}.jpg"})
+    return source
+
+
 def _subjects_of(path: Path) -> Iterator[Subject]:
     outlines: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    image = _photograph(outlines["package"], outlines["photograph"])
+    image = photograph(outlines["package"], outlines["photograph"])
     for name, rings in outlines["objects"].items():
         canvas = np.zeros(image.shape[:2], dtype=np.uint8)
         cv2.fillPoly(canvas, [np.array(ring, dtype=np.int32) for ring in rings], 1)
         yield Subject(f"{outlines['photograph']}: {name}", "real", outlines["held_out"], image, canvas > 0)
-
-
-@cache
-def _photograph(package: str, name: str) -> RgbImage:
-    module, folder = FOLDERS[package]
-    (source,) = (item for item in (files(module) / folder).iterdir() if item.name in {f"{name}.png", f"{name}.jpg"})
-    decoded = cv2.imdecode(np.frombuffer(source.read_bytes(), dtype=np.uint8), cv2.IMREAD_COLOR)
-    return np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)
 
 
 def _pasted(subject: Subject, ground: RgbImage, random: np.random.Generator) -> tuple[RgbImage, Mask]:

@@ -1,0 +1,166 @@
+"""Removals as a user gets them, to be looked at: nobody knows what was behind these things, so there are no figures.
+
+The masks come from boxes and clicks through cleanplate's own segmenter, grown as the shipped label configurations grow
+them and rounded out to the grid of the file. What is seen is what a copy would hold, short of its encoding.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from fill_sheets import cell, tinted, write_png
+from mask_subjects import file_of
+
+from cleanplate.codecs.images import ImageLimits, Picture, picture_from_bytes
+from cleanplate.domain.geometry import Box, Point
+from cleanplate.domain.image import Mask, RgbImage, size_of
+from cleanplate.domain.mask import bounding_box
+from cleanplate.domain.policy import Policy
+from cleanplate.domain.prompt import Prompt
+from cleanplate.domain.region import Region, Shape
+from cleanplate.engines.protocols import Inpainter
+from cleanplate.engines.registry import load_segmenter
+from cleanplate.label_studio.config import LabelConfig
+from cleanplate.pipeline.composite import erase
+from cleanplate.pipeline.fill import fill
+from cleanplate.pipeline.plan import grid_of, plan_removal
+
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+SEGMENTER: Final = "graphcut"
+LIMITS: Final = ImageLimits(max_pixels=50_000_000, max_bytes=1 << 26)
+SHOWN_PX: Final = 640
+NEAR_PX: Final = 420
+SURROUNDINGS: Final = 0.35
+
+PERSON: Final = ("privacy.xml", "Person")
+PLATE: Final = ("privacy.xml", "Licence plate")
+THING: Final = ("remove-objects.xml", "Remove")
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """What somebody pointed at to get one region: a box, clicks, or a box and then clicks."""
+
+    box: Box | None = None
+    clicks: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Something to take out of a picture.
+
+    Attributes:
+        name: of the files that are written.
+        source: a file in samples/, or `package:photograph`.
+        label: the label configuration that ships, and the label in it.
+        removed: the regions to remove.
+        kept: regions of the same label that another task would remove, and nothing may be copied from.
+    """
+
+    name: str
+    source: str
+    label: tuple[str, str]
+    removed: tuple[Pointed, ...]
+    kept: tuple[Pointed, ...] = field(default=())
+
+
+REMOVALS: Final = (
+    Removal(
+        "plates-afternoon",
+        "1-afternoon.jpg",
+        PLATE,
+        (Pointed(Box(211, 621, 349, 659)), Pointed(Box(803, 633, 957, 677))),
+    ),
+    Removal("woman-in-red", "1-afternoon.jpg", PERSON, (Pointed(Box(518, 390, 602, 618)),)),
+    Removal("middle-of-three", "2-zebra-crossing.jpg", PERSON, (Pointed(Box(495, 245, 628, 700)),)),
+    Removal("man-with-hat", "2-zebra-crossing.jpg", PERSON, (Pointed(Box(748, 200, 952, 780)),)),
+    Removal(
+        "plates-parked-cars",
+        "3-parked-cars.png",
+        PLATE,
+        (Pointed(Box(72, 344, 152, 367)), Pointed(Box(314, 348, 402, 373)), Pointed(Box(582, 348, 662, 371))),
+    ),
+    Removal(
+        "people-parked-cars",
+        "3-parked-cars.png",
+        PERSON,
+        (Pointed(Box(208, 214, 254, 334)), Pointed(Box(484, 232, 526, 333))),
+    ),
+    Removal("man-in-doorway", "4-doorway.jpg", PERSON, (Pointed(Box(460, 357, 585, 748)),)),
+    Removal("shuttle", "5-astronaut.jpg", THING, (Pointed(Box(354, 0, 472, 290)),)),
+    Removal("mission-patch", "5-astronaut.jpg", THING, (Pointed(Box(132, 346, 210, 424)),)),
+    Removal("photographer", "6-photographer.jpg", PERSON, (Pointed(Box(0, 63, 325, 512)),)),
+    Removal("tower", "6-photographer.jpg", THING, (Pointed(Box(408, 112, 440, 205)),)),
+    Removal("cat-eye", "7-cat.jpg", THING, (Pointed(Box(136, 85, 207, 146)),)),
+    Removal("cup-and-saucer", "8-coffee.png", THING, (Pointed(Box(76, 16, 482, 392)),)),
+    Removal("rocket", "skimage:rocket", THING, (Pointed(Box(309, 124, 336, 408)),)),
+    Removal("temple", "sklearn:china", THING, (Pointed(Box(62, 27, 372, 392)),)),
+    Removal("dahlia", "sklearn:flower", THING, (Pointed(Box(168, 83, 447, 361)),)),
+)
+
+
+def write_removals(folder: Path, inpainters: Mapping[str, Inpainter]) -> None:
+    """Write for each removal a sheet of before, mask and all afters, and each after on its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for removal in REMOVALS:
+        picture = _picture(removal.source)
+        plan = _planned(removal, picture)
+        erased = erase(picture.image, plan.mask)
+        pictures = {"before": picture.image, f"mask {plan.mask.mean():.1%}": tinted(picture.image, plan.mask)}
+        for name, inpainter in inpainters.items():
+            answer = fill(erased, plan.mask, avoid=plan.avoid, inpainter=inpainter)
+            sure = "" if answer.confidence is None else f", sure {answer.confidence:.2f}"
+            pictures[f"{name}{sure}"] = answer.image
+            write_png(folder / f"{removal.name}-{name}.png", answer.image)
+        write_png(folder / f"{removal.name}.png", _sheet(pictures, plan.mask))
+        print(f"{removal.name}: {', '.join(list(pictures)[1:])}")
+
+
+def _sheet(pictures: Mapping[str, RgbImage], mask: Mask) -> RgbImage:
+    """The whole picture above, the hole from near below."""
+    box = bounding_box(mask)
+    if box is None:
+        raise ValueError("nothing was removed")
+    window = box.grown(SURROUNDINGS * max(box.width, box.height)).slices(size_of(mask))
+    whole = np.hstack([cell(image, text, SHOWN_PX) for text, image in pictures.items()])
+    near = np.hstack([cell(image[window], text, SHOWN_PX) for text, image in pictures.items()])
+    return np.vstack([whole, near])
+
+
+def _planned(removal: Removal, picture: Picture) -> Any:
+    config, label = removal.label
+    size = size_of(picture.image)
+    regions = [
+        Region(f"{number}", "brush", label, Shape.BRUSH, _segmented(picture.image, pointed))
+        for number, pointed in enumerate(removal.removed)
+    ]
+    return plan_removal(regions, prompts=(), policy=_policy(config), size=size, grid=grid_of(picture.container))
+
+
+def _segmented(image: RgbImage, pointed: Pointed) -> Mask:
+    """The mask after a box, and after each click if there are some."""
+    segmenter = load_segmenter(SEGMENTER)
+    embedding = segmenter.embed(image)
+    answer = None
+    steps = [()] if pointed.box is not None else []
+    steps += [pointed.clicks[: count + 1] for count in range(len(pointed.clicks))]
+    for clicks in steps:
+        previous = None if answer is None else answer.logits
+        answer = segmenter.segment(embedding, Prompt(clicks, None if clicks else pointed.box, previous))
+    if answer is None:
+        raise ValueError("nobody pointed at anything")
+    return answer.mask
+
+
+def _picture(source: str) -> Picture:
+    package, colon, name = source.partition(":")
+    content = file_of(package, name).read_bytes() if colon else (CHECKOUT / "samples" / source).read_bytes()
+    return picture_from_bytes(content, LIMITS)
+
+
+@cache
+def _policy(config: str) -> Policy:
+    return LabelConfig.from_xml((CHECKOUT / "label_config" / config).read_text(encoding="utf-8")).policy()
