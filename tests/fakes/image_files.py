@@ -75,6 +75,13 @@ def png_samples(*rows):
     return chunk(b"IDAT", zlib.compress(b"".join(b"\0" + bytes(row) for row in rows)))
 
 
+def deep_png(samples):
+    """A PNG of 16 bits per sample from (H, W, C): grey or colours, and alpha behind them."""
+    height, width, channels = samples.shape
+    header = png_header(width, height, bit_depth=16, colour_type={1: 0, 2: 4, 3: 2, 4: 6}[channels])
+    return png(header, png_samples(*(row.astype(">u2").tobytes() for row in samples)))
+
+
 def with_chunks(file, *chunks, before=b"IDAT"):
     """A PNG with further chunks before the first of a name."""
     at = file.index(before) - 4

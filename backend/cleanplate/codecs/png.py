@@ -167,6 +167,12 @@ def surplus_bytes(parts: Sequence[Part]) -> int:
     return surplus + len(inflater.unused_data)
 
 
+def chunk(kind: str, content: bytes) -> bytes:
+    """A chunk as it lies in a file."""
+    name = kind.encode("ascii")
+    return _CHUNK_HEADER.pack(len(content), name) + content + _CRC.pack(zlib.crc32(name + content))
+
+
 def palette(parts: Sequence[Part]) -> bytes:
     """Red, green and blue of each entry; empty if there is no palette."""
     return _first(parts, "PLTE") or b""

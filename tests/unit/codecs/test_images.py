@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from cleanplate.codecs import images
+from cleanplate.codecs import reading
 from cleanplate.codecs.colour import CONVERTED, IGNORED
 from cleanplate.codecs.container import Format, forbidden_parts
 from cleanplate.codecs.images import (
@@ -71,7 +71,7 @@ def no_decoder(monkeypatch):
     def decode(*_):
         pytest.fail("something was decoded")
 
-    monkeypatch.setattr(images, "_decoded", decode)
+    monkeypatch.setattr(reading, "_decoded", decode)
 
 
 def read(data, limits=LIMITS):
@@ -333,15 +333,6 @@ def test_lossless_hierarchical_and_arithmetic_jpegs_are_refused(marker):
         read(FORMATS["JPEG"].replace(b"\xff\xc0", bytes([0xFF, marker])))
 
 
-@pytest.mark.usefixtures("no_decoder")
-@pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_pngs_of_sixteen_bits_are_refused(colour_type, channels):
-    header = png_header(2, 2, bit_depth=16, colour_type=colour_type)
-
-    with pytest.raises(UnsupportedImageError, match="16 bits"):
-        read(png(header, png_samples(*[bytes(4 * channels)] * 2)))
-
-
 # Several frames
 
 
@@ -589,8 +580,33 @@ def test_grey_pngs_of_any_depth_stay_grey(bit_depth):
 
     assert picture.image[0, :, 1].tolist() == (row * 255 // (levels - 1)).tolist()
     assert picture.container.grey
+    assert picture.container.notes == (() if bit_depth == 8 else (f"samples of {bit_depth} bit became samples of 8",))
     with Image.open(io.BytesIO(bytes_from_picture(picture))) as written:
         assert written.mode == "L"
+
+
+@pytest.mark.parametrize("bit_depth", [1, 2, 4])
+@pytest.mark.parametrize("transparency", [b"", b"\x00\x80"])
+def test_palettes_of_any_depth_become_the_colours_they_stand_for(bit_depth, transparency):
+    entries = np.arange(3 * 2**bit_depth, dtype=np.uint8).reshape(-1, 3) * 5 + 1
+    indices = np.arange(8) % 2**bit_depth
+    packed = int("".join(f"{value:0{bit_depth}b}" for value in indices), 2).to_bytes(bit_depth, "big")
+    chunks = [chunk(b"tRNS", transparency)] if transparency else []
+
+    picture = read(
+        png(
+            png_header(8, 1, bit_depth=bit_depth, colour_type=3),
+            chunk(b"PLTE", entries.tobytes()),
+            *chunks,
+            png_samples(packed),
+        )
+    )
+
+    alphas = np.array([0, 128, *[255] * 14])[indices] if transparency else None
+    visible = np.ones(8, dtype=bool) if alphas is None else alphas > 0
+    np.testing.assert_array_equal(picture.image[0], np.where(visible[:, np.newaxis], entries[indices], 0))
+    assert (picture.alpha is None) if alphas is None else picture.alpha[0].tolist() == alphas.tolist()
+    assert b"PLTE" not in bytes_from_picture(picture)
 
 
 @pytest.mark.parametrize("bit_depth", [1, 2, 4, 8])
@@ -633,6 +649,7 @@ def test_a_palette_becomes_colours_and_its_unused_entries_vanish():
 
     assert picture.image.tolist() == [[[1, 2, 3], [4, 5, 6], [1, 2, 3], [0, 0, 0]]]
     assert picture.alpha.tolist() == [[255, 128, 255, 255]]
+    assert picture.container.notes == ("the palette became full colours",)
     assert b"PLTE" not in written
     assert read(written).alpha.tolist() == [[255, 128, 255, 255]]
 
