@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MARKS: Final = {
     "pass": "[green]✓ pass[/green]",
+    "reduced": "[yellow]≈ reduced[/yellow]",
     "re-encoded": "[yellow]≈ re-encoded[/yellow]",
     "fail": "[red]✗ fail[/red]",
     "not-checked": "[dim]– not checked[/dim]",

@@ -9,13 +9,42 @@ from types import MappingProxyType
 from typing import Final, Never, TypeVar
 from xml.etree import ElementTree as ET
 
-from cleanplate.domain.policy import AVAILABLE, Action, Approval, Dilation, LabelPolicy, Policy
+from cleanplate.domain.policy import (
+    AVAILABLE,
+    READ_BACK,
+    Action,
+    Approval,
+    Closing,
+    Colour,
+    Dilation,
+    LabelPolicy,
+    Policy,
+)
 from cleanplate.errors import PolicyError
 
 MAX_XML_CHARACTERS: Final = 1_000_000
 
 CLEAN: Final = "clean"
 DILATE: Final = "dilate"
+CLOSE: Final = "close"
+FILL: Final = "fill"
+CELLS: Final = "cells"
+REVERSIBLE: Final = "reversible"
+SHADOW: Final = "shadow"
+
+_ACCEPTED: Final = "accepted"
+
+_PARTS: Final[Mapping[str, frozenset[Action]]] = MappingProxyType(
+    {
+        DILATE: frozenset(Action) - {Action.KEEP},
+        CLOSE: frozenset(Action) - {Action.KEEP},
+        FILL: frozenset({Action.FILL}),
+        CELLS: frozenset({Action.PIXELATE, Action.BLUR}),
+        REVERSIBLE: frozenset({Action.BLUR}),
+    }
+)
+"""In which actions an attribute plays a part."""
+
 LATER_ATTRIBUTES: Final = ("prompt", "negative-prompt", "variants")
 """Attributes that only matter to actions this version does not have."""
 
@@ -33,6 +62,8 @@ _LABELS: Final = "labels"
 _T = TypeVar("_T")
 
 _DILATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(%|px)")
+_CLOSING = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%|0")
+_CELLS = re.compile(r"[0-9]{1,3}", re.ASCII)
 _VARIABLE = re.compile(r"\$([^\s$]+)")
 
 
@@ -183,6 +214,22 @@ class LabelConfig:
         labels, _ = self._label_policies()
         return frozenset(label for label, policy in labels.items() if policy.action is not Action.KEEP)
 
+    def shadow_label(self, label: str, to_name: str) -> str | None:
+        """The label under which the shadows of these objects can be proposed on this image; None if under none."""
+        return self._shadow_labels(to_name).get(label)
+
+    def has_shadows(self, to_name: str) -> bool:
+        """Whether shadows can be proposed on this image."""
+        return bool(self._shadow_labels(to_name))
+
+    def _shadow_labels(self, to_name: str) -> dict[str, str]:
+        labels, _ = self._label_policies()
+        return {
+            label: policy.shadow
+            for label, policy in labels.items()
+            if policy.shadow and self.output_controls(label, to_name) and self.output_controls(policy.shadow, to_name)
+        }
+
     def may_have(self, label: str, control_name: str) -> bool:
         """Whether the config lets that control give this label, or if it has no labels of its own, any control."""
         if any(_takes_labels_from_tasks(control) for control in self.image_controls):
@@ -230,6 +277,7 @@ class LabelConfig:
             *problems,
             *self._approval_problems(approval),
             *self._policy_findings(labels),
+            *self._shadow_findings(labels),
             *self._drawing_findings(cleaned),
             *self._tool_findings(cleaned),
         ]
@@ -240,14 +288,31 @@ class LabelConfig:
         return [finding for finding in self._stray if finding.severity is Severity.ERROR]
 
     def _label_policies(self) -> tuple[dict[str, LabelPolicy], list[Finding]]:
-        actions, problems = _settled(self._wishes, CLEAN, _action)
-        dilations, more = _settled(self._wishes, DILATE, _dilation)
-        names = dict.fromkeys([*actions, *dilations])
+        problems: list[Finding] = []
+
+        def settled(attribute: str, read: Callable[[_Wish], _T]) -> dict[str, _T]:
+            values, wrong = _settled(self._wishes, attribute, read)
+            problems.extend(wrong)
+            return values
+
+        actions, dilations, closings = settled(CLEAN, _action), settled(DILATE, _dilation), settled(CLOSE, _closing)
+        colours, cells, reversible = settled(FILL, _colour), settled(CELLS, _cells), settled(REVERSIBLE, _reversible)
+        shadows = settled(SHADOW, _shadow)
+        kept = LabelPolicy()
         policies = {
-            name: LabelPolicy(action=actions.get(name, Action.KEEP), dilation=dilations.get(name, Dilation()))
-            for name in names
+            name: LabelPolicy(
+                action=actions.get(name, kept.action),
+                dilation=dilations.get(name, kept.dilation),
+                closing=closings.get(name, kept.closing),
+                colour=colours.get(name, kept.colour),
+                cells=cells.get(name, kept.cells),
+                reversible=reversible.get(name, kept.reversible),
+                # A control that names a shadow for all its labels does not mean the shadow's own shadow.
+                shadow=shadow if (shadow := shadows.get(name, kept.shadow)) != name else kept.shadow,
+            )
+            for name in dict.fromkeys(wish.label for wish in self._wishes if wish.attribute not in LATER_ATTRIBUTES)
         }
-        return policies, [*problems, *more]
+        return policies, [*problems, *_objections(self._wishes, policies)]
 
     def _approval_problems(self, approval: Approval) -> Iterator[Finding]:
         if approval.kind != Approval.CHOICE:
@@ -279,15 +344,40 @@ class LabelConfig:
             if wish.attribute in LATER_ATTRIBUTES:
                 message = f'{wish.tag}: {wish.attribute}="…" has no effect in this version'
                 yield Finding(Severity.HINT, wish.tag, wish.attribute, message)
-        dilated = {wish.label for wish in self._wishes if wish.attribute == DILATE}
+        given = {(wish.label, wish.attribute) for wish in self._wishes}
         for label, policy in labels.items():
             tag = f'<Label value="{label}">'
-            if policy.action is Action.KEEP and label in dilated:
-                message = f"{tag}: {DILATE} has no effect on a label whose regions are kept"
-                yield Finding(Severity.WARNING, tag, DILATE, message)
-            elif policy.action is not Action.KEEP and label not in dilated:
+            for attribute, actions in _PARTS.items():
+                if (label, attribute) in given and policy.action not in actions:
+                    is_kept = policy.action is Action.KEEP
+                    what = "a label whose regions are kept" if is_kept else f'clean="{policy.action}"'
+                    message = f"{tag}: {attribute} has no effect on {what}"
+                    yield Finding(Severity.WARNING, tag, attribute, message)
+            if policy.action is not Action.KEEP and (label, DILATE) not in given:
                 message = f'{tag} has no {DILATE}: write {DILATE}="4%" to remove the soft edge around objects as well'
                 yield Finding(Severity.HINT, tag, DILATE, message)
+            if policy.action in {Action.PIXELATE, Action.BLUR}:
+                message = f'{tag}: {READ_BACK}; clean="fill" and clean="remove" leave nothing of them'
+                yield Finding(Severity.HINT, tag, CLEAN, message)
+
+    def _shadow_findings(self, labels: Mapping[str, LabelPolicy]) -> Iterator[Finding]:
+        for label, policy in labels.items():
+            if not policy.shadow:
+                continue
+            tag = f'<Label value="{label}">'
+            images = {control.to_name for control in self.image_controls if label in control.labels}
+            if not all(self.output_controls(policy.shadow, image) for image in images):
+                message = (
+                    f'{tag}: {SHADOW}="{policy.shadow}" shows nothing, because no '
+                    '<BrushLabels smart="false"> or <PolygonLabels> on the same image has that label'
+                )
+                yield Finding(Severity.WARNING, tag, SHADOW, message)
+            elif policy.shadow not in labels or labels[policy.shadow].action is Action.KEEP:
+                message = (
+                    f'{tag}: the shadows proposed as {SHADOW}="{policy.shadow}" would be kept: '
+                    'give that label clean="remove"'
+                )
+                yield Finding(Severity.WARNING, tag, SHADOW, message)
 
     def _drawing_findings(self, cleaned: list[str]) -> Iterator[Finding]:
         for label in cleaned:
@@ -395,7 +485,7 @@ def _wishes(element: ET.Element) -> Iterator[_Wish]:
     control = f'<{element.tag} name="{_attribute(element, "name") or ""}">'
     for child in _label_elements(element):
         label = _label_name(child)
-        for attribute in (CLEAN, DILATE, *LATER_ATTRIBUTES):
+        for attribute in (CLEAN, *_PARTS, SHADOW, *LATER_ATTRIBUTES):
             own = _attribute(child, attribute)
             if own is not None:
                 yield _Wish(label=label, tag=f'<Label value="{label}"> in {control}', attribute=attribute, text=own)
@@ -448,7 +538,7 @@ def _settled(
 
 
 def _action(wish: _Wish) -> Action:
-    written = f'{wish.tag}: {CLEAN}="{wish.text}"'
+    written = _written(wish)
     text = wish.text.strip().lower()
     if text not in set(Action):
         close = difflib.get_close_matches(text, list(Action), n=1)
@@ -456,19 +546,63 @@ def _action(wish: _Wish) -> Action:
         raise PolicyError(f"{written} is none of {', '.join(Action)}{suggestion}")
     action = Action(text)
     if action not in AVAILABLE:
-        raise PolicyError(f'{written} is not available in this version: write "remove" or "keep"')
+        raise PolicyError(f"{written} {LabelPolicy(action).objection}")
     return action
 
 
 def _dilation(wish: _Wish) -> Dilation:
-    written = f'{wish.tag}: {DILATE}="{wish.text}"'
     match = _DILATION.fullmatch(wish.text.strip())
     if match is None:
-        raise PolicyError(f'{written} is neither a share of the object\'s size like "4%" nor pixels like "6px"')
+        raise PolicyError(f'{_written(wish)} is neither a share of the object\'s size like "4%" nor pixels like "6px"')
+    number = float(match[1])
+    return _checked(wish, lambda: Dilation(pct=number) if match[2] == "%" else Dilation(px=number))
+
+
+def _closing(wish: _Wish) -> Closing:
+    match = _CLOSING.fullmatch(wish.text.strip())
+    if match is None:
+        raise PolicyError(f'{_written(wish)} is neither a share of the object like "1%" nor "0"')
+    return _checked(wish, lambda: Closing(float(match[1] or 0)))
+
+
+def _colour(wish: _Wish) -> Colour:
+    return _checked(wish, lambda: Colour.from_text(wish.text))
+
+
+def _cells(wish: _Wish) -> int:
+    text = wish.text.strip()
+    if _CELLS.fullmatch(text) is None:
+        raise PolicyError(f"{_written(wish)} is not a number of cells from 1 to {LabelPolicy.MAX_CELLS}")
+    return _checked(wish, lambda: LabelPolicy(cells=int(text)).cells)
+
+
+def _reversible(wish: _Wish) -> bool:
+    if wish.text.strip().lower() != _ACCEPTED:
+        raise PolicyError(f'{_written(wish)} can only be "{_ACCEPTED}"')
+    return True
+
+
+def _shadow(wish: _Wish) -> str:
+    return wish.text.strip()
+
+
+def _objections(wishes: Iterable[_Wish], policies: Mapping[str, LabelPolicy]) -> Iterator[Finding]:
+    """What is not done although every attribute by itself can be read."""
+    for wish in wishes:
+        objection = policies[wish.label].objection if wish.attribute == CLEAN else ""
+        if objection:
+            yield Finding(Severity.ERROR, wish.tag, CLEAN, f"{_written(wish)} {objection}")
+
+
+def _written(wish: _Wish) -> str:
+    return f'{wish.tag}: {wish.attribute}="{wish.text}"'
+
+
+def _checked(wish: _Wish, make: Callable[[], _T]) -> _T:
     try:
-        return Dilation(pct=float(match[1])) if match[2] == "%" else Dilation(px=float(match[1]))
+        return make()
     except PolicyError as error:
-        raise PolicyError(f"{written}: {error}") from None
+        raise PolicyError(f"{_written(wish)}: {error}") from None
 
 
 def _quoted(names: Iterable[str]) -> str:

@@ -19,9 +19,14 @@ from cleanplate.errors import CertificateError
 
 
 class Verdict(StrEnum):
-    """How one level of the contract came out. `re-encoded` is a pass with a mark."""
+    """How one level of the contract came out. Only `fail` means that the copy must not be used.
+
+    `reduced` and `re-encoded` are passes with a mark: what was to go is not erased but reduced to at most so many bits,
+    as the project asked; what was to stay differs by what encoding costs.
+    """
 
     PASS = "pass"  # noqa: S105  the verdict, not a password
+    REDUCED = "reduced"
     RE_ENCODED = "re-encoded"
     FAIL = "fail"
     NOT_CHECKED = "not-checked"
@@ -84,6 +89,7 @@ class Certificate:
         made_at: when.
         parameters: what else decided the result: plain JSON values.
         clauses: the findings, L1 first. One that failed raises CertificateError.
+        second_look: why a person should look at the copy, in sentences. The contract is kept all the same.
     """
 
     source: str
@@ -94,6 +100,7 @@ class Certificate:
     made_at: datetime
     parameters: Mapping[str, Any]
     clauses: tuple[Clause, ...]
+    second_look: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         failed = _failed(self.clauses)
@@ -130,6 +137,7 @@ class Certificate:
             "made_at": self.made_at.isoformat(),
             "parameters": dict(self.parameters),
             "clauses": [clause.to_json() for clause in self.clauses],
+            "second_look": list(self.second_look),
         }
 
 

@@ -13,14 +13,18 @@ from cleanplate import __version__
 from cleanplate.codecs.images import ImageLimits, Picture, bytes_from_picture, picture_from_bytes
 from cleanplate.domain.image import Mask, RgbImage, size_of
 from cleanplate.domain.mask import require_fit
+from cleanplate.domain.policy import Action, LabelPolicy
 from cleanplate.engines.protocols import Inpainter
+from cleanplate.errors import NothingToRemoveError, PolicyError
 from cleanplate.pipeline.certificate import Certificate, Clause, Verdict, mask_digest
 from cleanplate.pipeline.composite import ERASED, composite, erase
 from cleanplate.pipeline.fill import fill
-from cleanplate.pipeline.plan import Plan, grid_of, plan_from_mask
+from cleanplate.pipeline.plan import Plan, Treatment, grid_of, plan_from_mask
+from cleanplate.pipeline.traditional import Reduction, treat
 from cleanplate.pipeline.verification import file_clauses
 
 _OPAQUE: Final = 255
+_NO_ENGINE: Final = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +53,15 @@ class CleanCopy:
     certificate: Certificate
 
 
-def clean_image(original: Original, mask: Mask, inpainter: Inpainter, *, limits: ImageLimits) -> CleanCopy:
+def clean_image(
+    original: Original,
+    mask: Mask,
+    inpainter: Inpainter,
+    *,
+    limits: ImageLimits,
+    action: Action = Action.REMOVE,
+    reversible: bool = False,
+) -> CleanCopy:
     """Remove what lies under a mask.
 
     Args:
@@ -57,15 +69,23 @@ def clean_image(original: Original, mask: Mask, inpainter: Inpainter, *, limits:
         mask: (H, W) of the upright image, True where something is to be removed.
         inpainter: fills the holes.
         limits: the copy must be readable within them.
+        action: in which way it is removed.
+        reversible: whether somebody accepted that a blur can be read back.
 
     Raises:
+        PolicyError: The action cannot be done, or is a blur and nobody accepted what that means.
         SizeMismatchError: The mask does not fit the image.
         NothingToRemoveError: The mask is empty.
         EngineError: The holes could not be filled.
         CertificateError: The copy broke the contract; it must not be used.
     """
+    wish = LabelPolicy(action, reversible=reversible)
+    if wish.objection:
+        raise PolicyError(f"{action} {wish.objection}")
+    if action is Action.KEEP:
+        raise NothingToRemoveError("to keep what is under the mask, no copy is needed")
     require_fit(mask, size_of(original.picture.image))
-    plan = plan_from_mask(mask, grid=grid_of(original.picture.container))
+    plan = plan_from_mask(mask, grid=grid_of(original.picture.container), way=wish.way)
     return clean_copy(original, plan, inpainter, limits=limits)
 
 
@@ -93,33 +113,43 @@ def clean_copy(
     picture = original.picture
     report("erase")
     erased = erase(picture.image, plan.mask)
-    erasure = _erasure(erased, plan.mask)
     report("fill")
-    filled = fill(erased, plan.mask, avoid=plan.avoid, inpainter=inpainter)
+    # All holes are filled, also those that are painted over next: no fill then depends on what is in another hole.
+    filled = fill(erased, plan.mask, avoid=plan.avoid, inpainter=inpainter).image if plan.invents else erased
     report("composite")
-    image = composite(picture.image, filled.image, plan.mask)
+    treated = treat(picture.image, composite(picture.image, filled, plan.mask), plan.treatments)
     report("encode")
-    content = bytes_from_picture(replace(picture, image=image, alpha=_opaque(picture, plan.mask)))
+    content = bytes_from_picture(replace(picture, image=treated.image, alpha=_opaque(picture, plan.mask)))
     report("certify")
     certificate = Certificate(
         source=sha256(original.content).hexdigest(),
         mask=mask_digest(plan.mask),
         copy=sha256(content).hexdigest(),
-        engine=inpainter.version,
+        engine=inpainter.version if plan.invents else _NO_ENGINE,
         cleanplate=__version__,
         made_at=datetime.now(UTC),
         parameters=_parameters(plan),
-        clauses=(erasure, *file_clauses(picture, content, plan.mask, limits=limits)),
+        clauses=(
+            _erasure(erased, plan.mask, treated.reduction),
+            *file_clauses(picture, content, plan.mask, limits=limits),
+        ),
     )
     return CleanCopy(content, f".{picture.container.extension}", certificate)
 
 
-def _erasure(erased: RgbImage, mask: Mask) -> Clause:
+def _erasure(erased: RgbImage, mask: Mask, left: Reduction) -> Clause:
     overwritten = int((erased[mask] == ERASED).all(axis=1).sum())
     figures = {"pixels": int(mask.sum()), "overwritten": overwritten}
     if overwritten < figures["pixels"]:
         return Clause("L1", Verdict.FAIL, "not every pixel under the mask was overwritten before the fill", figures)
-    return Clause("L1", Verdict.PASS, "every pixel under the mask was overwritten before the fill", figures)
+    if not left.objects:
+        return Clause("L1", Verdict.PASS, "every pixel under the mask was overwritten before the fill", figures)
+    figures |= {"reduced": left.pixels, "reduced_objects": left.objects, "bits_left_at_most": left.bits}
+    sentence = (
+        f"every pixel under the mask was overwritten, but the averages of {left.objects} objects were put back "
+        f"as a mosaic or a blur: at most {left.bits:,} bits of them are left"
+    )
+    return Clause("L1", Verdict.REDUCED, sentence, figures)
 
 
 def _opaque(picture: Picture, mask: Mask) -> npt.NDArray[np.uint8] | None:
@@ -130,8 +160,27 @@ def _opaque(picture: Picture, mask: Mask) -> npt.NDArray[np.uint8] | None:
 def _parameters(plan: Plan) -> dict[str, Any]:
     return {
         "grid": list(plan.grid.cell),
-        "removed": [{"label": removed.label, "radius_px": removed.radius_px} for removed in plan.removed],
+        "removed": [
+            {
+                "label": removed.label,
+                "action": str(removed.action),
+                "radius_px": removed.radius_px,
+                "closed_px": removed.closed_px,
+            }
+            for removed in plan.removed
+        ],
+        "treatments": [_treatment(treatment) for treatment in plan.treatments],
         "kept_regions": len(plan.kept),
         "dropped_regions": len(plan.dropped),
         "plan": plan.digest,
     }
+
+
+def _treatment(treatment: Treatment) -> dict[str, Any]:
+    way = treatment.way
+    parameters: dict[str, Any] = {"action": str(way.action), "pixels": int(treatment.mask.sum())}
+    if way.action is Action.FILL:
+        parameters["colour"] = str(way.colour)
+    if way.cells:
+        parameters["cells"] = way.cells
+    return parameters

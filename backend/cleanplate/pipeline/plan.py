@@ -1,7 +1,7 @@
 """Which pixels of an image will be replaced, and why: worked out before anything is touched."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
@@ -14,11 +14,12 @@ from cleanplate.codecs.container import Format
 from cleanplate.codecs.images import Container
 from cleanplate.domain.image import Mask, Size, size_of
 from cleanplate.domain.mask import bounding_box, require_fit, rounded_out, union
-from cleanplate.domain.policy import AVAILABLE, Action, Dilation, Policy
+from cleanplate.domain.policy import Action, Dilation, Policy, Way
 from cleanplate.domain.prompt import LeftPrompt
 from cleanplate.domain.region import Region
 from cleanplate.errors import NothingToRemoveError, PolicyError, UnacceptedPromptsError
 from cleanplate.pipeline.growth import grown_by, widened
+from cleanplate.pipeline.holes import closed
 
 _REACH_PX: Final = MappingProxyType({Format.JPEG: 1, Format.WEBP: 8})
 """JPEG: chroma is stretched over the edge of its cell when it is read. WebP: the loop filter, which reaches three
@@ -31,6 +32,8 @@ _ANSWERED_SHARE: Final = 0.05
 """Even a thin thing across its box covers so much of it; a neighbour that reaches in seldom does."""
 
 _LABEL_SHOWN: Final = 80
+
+_INPAINTED: Final = Way(Action.REMOVE)
 
 _ROUNDING: Final = 1e-6
 """4 % of 150 px is 6 px, not 7, whatever floating point makes of it."""
@@ -54,11 +57,27 @@ class Grid(NamedTuple):
 
 @dataclass(frozen=True)
 class Removed:
-    """A region the plan removes, and by how many pixels it is grown at most."""
+    """A region the plan removes.
+
+    Attributes:
+        radius_px: by how many pixels it is grown at most.
+        closed_px: how many pixels of small holes in it are removed as well.
+        action: in which way it is removed.
+    """
 
     region_id: str
     label: str
     radius_px: int
+    closed_px: int = 0
+    action: Action = Action.REMOVE
+
+
+@dataclass(frozen=True, eq=False)
+class Treatment:
+    """Pixels that are replaced in one way. (H, W), at least one."""
+
+    way: Way
+    mask: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +85,10 @@ class Plan:
     """What will be done to one image.
 
     Attributes:
-        mask: (H, W), the effective mask: approved regions, grown, rounded out to the grid.
+        mask: (H, W), the effective mask: approved regions, completed, grown, rounded out to the grid.
         avoid: (H, W), what else was drawn on the image: no fill may be copied from there.
         grid: what the mask was rounded out to.
+        treatments: each pixel of the mask once, where several ways were asked for under the strongest.
         removed: the regions that made the mask, sorted by id.
         kept: ids of the regions that go along with the copy, sorted.
         dropped: ids of regions that were to be kept but are mostly removed, sorted.
@@ -77,6 +97,7 @@ class Plan:
     mask: Mask
     avoid: Mask
     grid: Grid
+    treatments: tuple[Treatment, ...]
     removed: tuple[Removed, ...] = ()
     kept: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
@@ -84,9 +105,15 @@ class Plan:
     @property
     def digest(self) -> str:
         """Equal for plans that do the same."""
-        facts = (size_of(self.mask), self.grid, self.removed, self.kept, self.dropped)
-        masks = np.packbits(self.mask).tobytes() + np.packbits(self.avoid).tobytes()
-        return sha256(repr(facts).encode() + masks).hexdigest()
+        ways = [treatment.way for treatment in self.treatments]
+        facts = (size_of(self.mask), self.grid, ways, self.removed, self.kept, self.dropped)
+        masks = (self.avoid, *(treatment.mask for treatment in self.treatments))
+        return sha256(repr(facts).encode() + b"".join(np.packbits(mask).tobytes() for mask in masks)).hexdigest()
+
+    @property
+    def invents(self) -> bool:
+        """Whether any pixel is to be inpainted."""
+        return any(treatment.way.action is Action.REMOVE for treatment in self.treatments)
 
 
 def plan_removal(
@@ -110,32 +137,38 @@ def plan_removal(
     for region in regions:
         require_fit(region.mask, size)
     _require_available({region.label for region in regions} | {prompt.label for prompt in prompts}, policy)
-    approved = [region for region in regions if policy.of(region.label).action is Action.REMOVE and region.mask.any()]
+    approved = [region for region in regions if policy.of(region.label).action is not Action.KEEP and region.mask.any()]
     masked = {region.label for region in approved}
     _require_accepted({prompt.label for prompt in prompts if prompt.label not in masked}, policy)
     if not approved:
         raise NothingToRemoveError("no approved region covers a pixel that is to be removed")
-    approved_mask = np.zeros((size.height, size.width), dtype=np.bool_)
+    claims: dict[Way, Mask] = {}
     removed = []
     for region in approved:
-        grown, radius_px = _grown(region.mask, policy.of(region.label).dilation)
-        approved_mask |= grown
-        removed.append(Removed(region.region_id, region.label, radius_px))
+        wish = policy.of(region.label)
+        whole = closed(region.mask, wish.closing)
+        grown, radius_px = _grown(whole, wish.dilation)
+        claims[wish.way] = claims[wish.way] | grown if wish.way in claims else grown
+        closed_px = int(np.count_nonzero(whole)) - int(np.count_nonzero(region.mask))
+        removed.append(Removed(region.region_id, region.label, radius_px, closed_px, wish.action))
+    approved_mask = union(tuple(claims.values()), size)
     _require_accepted({prompt.label for prompt in prompts if not _is_answered(prompt, approved_mask)}, policy)
-    mask = touched(approved_mask, grid)
+    treatments = _treatments(claims, grid)
+    mask = union(tuple(treatment.mask for treatment in treatments), size)
     kept = [region for region in regions if policy.of(region.label).action is Action.KEEP]
     dropped = {region.region_id for region in kept if _removed_share(region, mask) > _KEPT_SHARE}
     return Plan(
         mask=mask,
         avoid=union(tuple(region.mask for region in regions), size) & ~mask,
         grid=grid,
+        treatments=treatments,
         removed=tuple(sorted(removed, key=lambda region: (region.region_id, region.label))),
         kept=tuple(sorted({region.region_id for region in kept} - dropped)),
         dropped=tuple(sorted(dropped)),
     )
 
 
-def plan_from_mask(mask: Mask, *, grid: Grid) -> Plan:
+def plan_from_mask(mask: Mask, *, grid: Grid, way: Way = _INPAINTED) -> Plan:
     """Plan the removal of exactly this mask, rounded out to the grid.
 
     Raises:
@@ -144,7 +177,7 @@ def plan_from_mask(mask: Mask, *, grid: Grid) -> Plan:
     if not mask.any():
         raise NothingToRemoveError("the mask is empty: there is nothing to remove")
     effective = touched(mask, grid)
-    return Plan(mask=effective, avoid=np.zeros_like(effective), grid=grid)
+    return Plan(mask=effective, avoid=np.zeros_like(effective), grid=grid, treatments=(Treatment(way, effective),))
 
 
 def grid_of(container: Container) -> Grid:
@@ -163,13 +196,10 @@ def touched(mask: Mask, grid: Grid) -> Mask:
 
 
 def _require_available(labels: set[str], policy: Policy) -> None:
-    wrong = sorted(label for label in labels if policy.of(label).action not in AVAILABLE)
-    if wrong:
-        action = policy.of(wrong[0]).action
-        raise PolicyError(
-            f'label {_named(wrong[:1])} asks for clean="{action}", which this version cannot do; '
-            f"it can do {', '.join(sorted(AVAILABLE))}"
-        )
+    for label in sorted(labels):
+        wish = policy.of(label)
+        if wish.objection:
+            raise PolicyError(f'label {_named([label])} asks for clean="{wish.action}", which {wish.objection}')
 
 
 def _require_accepted(labels: set[str], policy: Policy) -> None:
@@ -212,6 +242,18 @@ def _grown(mask: Mask, dilation: Dilation) -> tuple[Mask, int]:
         alike[window] = (radii_px == radius_px)[islands] & mask[window]
         grown |= grown_by(alike, int(radius_px))
     return grown, int(radii_px.max())
+
+
+def _treatments(claims: Mapping[Way, Mask], grid: Grid) -> tuple[Treatment, ...]:
+    """Who gets which pixels. What shows something of two objects is treated in the stronger of their ways."""
+    treatments: list[Treatment] = []
+    for way in sorted(claims, key=lambda way: way.rank):
+        mask = touched(claims[way], grid)
+        for stronger in treatments:
+            mask &= ~stronger.mask
+        if mask.any():
+            treatments.append(Treatment(way, mask))
+    return tuple(treatments)
 
 
 def _whole(radius_px: float) -> int:

@@ -1,6 +1,6 @@
 import pytest
 
-from cleanplate.domain.policy import Action, Approval, Dilation, LabelPolicy
+from cleanplate.domain.policy import Action, Approval, Closing, Colour, Dilation, LabelPolicy
 from cleanplate.errors import PolicyError
 from cleanplate.label_studio.config import MAX_XML_CHARACTERS, LabelConfig, Severity
 
@@ -235,13 +235,147 @@ def test_an_action_that_is_nothing_like_another_gets_no_suggestion() -> None:
     assert "did you mean" not in str(caught.value)
 
 
-@pytest.mark.parametrize("action", ["replace", "background", "blur", "pixelate", "fill"])
+@pytest.mark.parametrize("action", ["replace", "background"])
 def test_an_action_of_a_later_version_is_an_error_that_says_so(action) -> None:
     read = config(brush(f'<Label value="Face" clean="{action}"/>'))
 
     with pytest.raises(PolicyError, match=f'clean="{action}" is not available in this version'):
         read.policy()
     assert any("not available" in message for message in findings(read, Severity.ERROR))
+
+
+def one_label(attributes: str) -> LabelConfig:
+    return config(CLICK, brush(f'<Label value="Face" dilate="4%" {attributes}/>'))
+
+
+def test_the_traditional_ways_are_read_with_what_belongs_to_them() -> None:
+    read = config(
+        brush(
+            '<Label value="Text" clean="fill" fill=" #FFffff "/>',
+            '<Label value="Face" clean="pixelate" cells="5"/>',
+            '<Label value="Sky" clean="blur" reversible="Accepted" cells="16"/>',
+        )
+    )
+
+    assert dict(read.policy().labels) == {
+        "Text": LabelPolicy(Action.FILL, colour=Colour(255, 255, 255)),
+        "Face": LabelPolicy(Action.PIXELATE, cells=5),
+        "Sky": LabelPolicy(Action.BLUR, reversible=True, cells=16),
+    }
+
+
+def test_a_blur_must_be_asked_for_twice_and_the_refusal_says_why() -> None:
+    once = one_label('clean="blur"')
+
+    with pytest.raises(PolicyError, match=r"clean=\"blur\" can be undone: .* read back .*Hill et al\. 2016") as caught:
+        once.policy()
+    assert '<Label value="Face"> in <BrushLabels name="brush">' in str(caught.value)
+    assert str(caught.value) in findings(once, Severity.ERROR)
+    assert one_label('clean="blur" reversible="accepted"').policy().of("Face").action is Action.BLUR
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        ('clean="fill" fill="red"', 'fill="red": it is no colour'),
+        ('clean="pixelate" cells="0"', 'cells="0": a mosaic has 1 to 16 cells'),
+        ('clean="pixelate" cells="17"', 'cells="17": a mosaic has 1 to 16 cells'),
+        ('clean="pixelate" cells="8px"', 'cells="8px" is not a number of cells from 1 to 16'),
+        ('clean="pixelate" cells="٨"', "is not a number of cells"),
+        ('clean="blur" reversible="yes"', 'reversible="yes" can only be "accepted"'),
+        ('clean="remove" close="1"', 'close="1" is neither a share of the object like "1%" nor "0"'),
+        ('clean="remove" close="101%"', 'close="101%": the share of a hole lies between 0 and 100%'),
+    ],
+)
+def test_an_attribute_without_meaning_is_an_error_that_names_it(attributes, why) -> None:
+    with pytest.raises(PolicyError) as caught:
+        one_label(attributes).policy()
+    assert why in str(caught.value)
+    assert '<Label value="Face"> in <BrushLabels name="brush">' in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "pct"), [("1%", 1), ("2.5 %", 2.5), ("0", 0), ("0%", 0)])
+def test_what_holes_are_closed_is_a_share_or_none(text, pct) -> None:
+    assert one_label(f'clean="remove" close="{text}"').policy().of("Face").closing == Closing(pct)
+
+
+def test_small_holes_are_closed_unless_the_config_says_otherwise() -> None:
+    assert one_label('clean="remove"').policy().of("Face").closing == Closing(1)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "warned"),
+    [
+        ('clean="remove" fill="#000000"', 'fill has no effect on clean="remove"'),
+        ('clean="fill" cells="8"', 'cells has no effect on clean="fill"'),
+        ('clean="pixelate" reversible="accepted"', 'reversible has no effect on clean="pixelate"'),
+        ('clean="keep" close="0"', "close has no effect on a label whose regions are kept"),
+    ],
+)
+def test_an_attribute_that_plays_no_part_is_warned_of(attributes, warned) -> None:
+    assert any(warned in message for message in findings(one_label(attributes), Severity.WARNING))
+
+
+@pytest.mark.parametrize("attributes", ['clean="pixelate"', 'clean="blur" reversible="accepted"'])
+def test_what_may_be_read_back_gets_a_hint_that_names_better_ways(attributes) -> None:
+    (hint,) = one_label(attributes).lint()
+
+    assert hint.severity is Severity.HINT
+    assert "Hill et al. 2016" in hint.message
+    assert 'clean="fill" and clean="remove" leave nothing' in hint.message
+
+
+def test_a_solid_fill_has_nothing_to_find_fault_with() -> None:
+    assert one_label('clean="fill" fill="#202020"').lint() == ()
+
+
+# Shadows
+
+PERSON = '<Label value="Face" clean="remove" dilate="4%" shadow="Shadow"/>'
+SHADE = '<Label value="Shadow" clean="remove" dilate="4%"/>'
+
+
+def test_shadows_are_proposed_under_the_label_that_the_config_names() -> None:
+    read = config(CLICK, brush(PERSON, SHADE))
+
+    assert read.shadow_label("Face", "image") == "Shadow"
+    assert read.shadow_label("Shadow", "image") is None
+    assert read.has_shadows("image")
+    assert read.lint() == ()
+
+
+def test_a_config_that_names_no_shadow_has_none() -> None:
+    read = config(CLICK, brush(GOOD_LABEL, SHADE))
+
+    assert read.shadow_label("Face", "image") is None
+    assert not read.has_shadows("image")
+
+
+def test_a_shadow_named_by_a_control_is_not_its_own_shadow() -> None:
+    read = config(
+        CLICK,
+        brush('<Label value="Face"/>', SHADE, attributes='smart="false" clean="remove" dilate="4%" shadow="Shadow"'),
+    )
+
+    assert read.shadow_label("Face", "image") == "Shadow"
+    assert read.shadow_label("Shadow", "image") is None
+    assert read.lint() == ()
+
+
+def test_a_shadow_that_cannot_be_drawn_on_the_same_image_is_warned_of_and_not_proposed() -> None:
+    two = '<Image name="image" value="$image"/><Image name="other" value="$other"/>'
+    elsewhere = f'<BrushLabels name="b" toName="other" smart="false">{SHADE}</BrushLabels>'
+    read = config(CLICK, brush(PERSON), elsewhere, image=two)
+
+    assert any('shadow="Shadow" shows nothing' in message for message in findings(read, Severity.WARNING))
+    assert read.shadow_label("Face", "image") is None
+
+
+@pytest.mark.parametrize("shade", ['<Label value="Shadow"/>', '<Label value="Shadow" clean="keep"/>'])
+def test_a_shadow_that_would_be_kept_is_warned_of(shade) -> None:
+    assert any(
+        "would be kept" in message for message in findings(config(CLICK, brush(PERSON, shade)), Severity.WARNING)
+    )
 
 
 @pytest.mark.parametrize(

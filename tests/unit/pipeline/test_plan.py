@@ -171,16 +171,23 @@ def test_when_nothing_is_to_be_removed_there_is_no_plan(regions) -> None:
 
 
 def test_an_action_this_version_cannot_do_is_refused_by_name() -> None:
-    policy = Policy(labels={"Face": LabelPolicy(action=Action.BLUR)})
+    policy = Policy(labels={"Face": LabelPolicy(action=Action.REPLACE)})
 
-    with pytest.raises(PolicyError, match=r"'Face' asks for clean=\"blur\".* it can do keep, remove"):
+    with pytest.raises(PolicyError, match=r"'Face' asks for clean=\"replace\".* it can do blur, fill, keep"):
         plan(region(block(0, 0, 5, 5)), policy=policy)
 
 
 def test_an_unused_label_may_ask_for_what_this_version_cannot_do() -> None:
-    policy = Policy(labels={"Face": LabelPolicy(action=Action.REMOVE), "Sign": LabelPolicy(action=Action.BLUR)})
+    policy = Policy(labels={"Face": LabelPolicy(action=Action.REMOVE), "Sign": LabelPolicy(action=Action.REPLACE)})
 
     assert plan(region(block(0, 0, 5, 5)), policy=policy).mask.any()
+
+
+def test_a_blur_that_nobody_accepted_is_refused() -> None:
+    policy = Policy(labels={"Face": LabelPolicy(action=Action.BLUR)})
+
+    with pytest.raises(PolicyError, match="can be undone"):
+        plan(region(block(0, 0, 5, 5)), policy=policy)
 
 
 def test_a_label_of_ten_kilobytes_does_not_flood_the_message() -> None:
@@ -191,6 +198,88 @@ def test_a_label_of_ten_kilobytes_does_not_flood_the_message() -> None:
         plan(region(block(0, 0, 5, 5), label), policy=policy)
 
     assert len(str(caught.value)) < 300
+
+
+MIXED = Policy(
+    labels={
+        "Text": LabelPolicy(Action.FILL),
+        "Person": LabelPolicy(Action.REMOVE),
+        "Face": LabelPolicy(Action.PIXELATE),
+        "Sky": LabelPolicy(Action.BLUR, reversible=True),
+    }
+)
+
+
+def test_each_pixel_is_treated_once_in_the_strongest_way_that_was_asked_for() -> None:
+    regions = [
+        region(block(left, 5, left + 20, 15), label, label)
+        for label, left in (("Sky", 30), ("Face", 20), ("Person", 10), ("Text", 0))
+    ]
+
+    made = plan(*regions, policy=MIXED)
+
+    expected = {
+        Action.FILL: block(0, 5, 20, 15),
+        Action.REMOVE: block(20, 5, 30, 15),
+        Action.PIXELATE: block(30, 5, 40, 15),
+        Action.BLUR: block(40, 5, 50, 15),
+    }
+    assert [treatment.way.action for treatment in made.treatments] == list(expected)
+    for treatment in made.treatments:
+        np.testing.assert_array_equal(treatment.mask, expected[treatment.way.action])
+    np.testing.assert_array_equal(made.mask, block(0, 5, 50, 15))
+
+
+def test_the_halo_of_a_removed_object_is_not_averaged_into_a_mosaic() -> None:
+    regions = (region(block(17, 17, 20, 20), "Person", "p"), region(block(20, 17, 40, 30), "Face", "f"))
+
+    removed, mosaic = plan(*regions, policy=MIXED, grid=Grid(Size(16, 16), reach_px=1)).treatments
+
+    np.testing.assert_array_equal(removed.mask, block(15, 15, 33, 33))
+    np.testing.assert_array_equal(mosaic.mask, block(33, 15, 49, 33))
+
+
+def test_a_region_that_others_cover_entirely_is_treated_as_they_are() -> None:
+    regions = (region(block(0, 0, 9, 9), "Text", "t"), region(block(2, 2, 5, 5), "Face", "f"))
+
+    made = plan(*regions, policy=MIXED)
+
+    assert [treatment.way.action for treatment in made.treatments] == [Action.FILL]
+    assert {(removed.region_id, removed.action) for removed in made.removed} == {
+        ("t", Action.FILL),
+        ("f", Action.PIXELATE),
+    }
+
+
+def test_only_a_plan_that_removes_something_invents_pixels() -> None:
+    assert plan(region(block(0, 0, 5, 5), "Person"), policy=MIXED).invents
+    assert not plan(region(block(0, 0, 5, 5), "Text"), region(block(9, 9, 12, 12)), policy=MIXED).invents
+
+
+def test_plans_that_treat_the_same_pixels_otherwise_have_different_digests() -> None:
+    ways = (LabelPolicy(Action.REMOVE), LabelPolicy(Action.PIXELATE), LabelPolicy(Action.PIXELATE, cells=4))
+    made = [plan(region(block(0, 0, 5, 5)), policy=Policy(labels={"Face": way})) for way in ways]
+
+    assert len({each.digest for each in made}) == 3
+
+
+def test_a_small_hole_is_closed_before_the_region_grows_and_the_plan_says_so() -> None:
+    ring = block(10, 10, 30, 30)
+    ring[20, 18:21] = False
+
+    made = plan(region(ring), policy=growing(px=1))
+
+    assert made.mask[20, 19]
+    assert made.removed == (Removed("r1", "Face", radius_px=1, closed_px=3),)
+
+
+def test_a_large_hole_stays() -> None:
+    ring = block(10, 10, 30, 30) & ~block(13, 13, 27, 27)
+
+    made = plan(region(ring))
+
+    np.testing.assert_array_equal(made.mask, ring)
+    assert made.removed[0].closed_px == 0
 
 
 def test_a_region_of_another_size_is_refused() -> None:
