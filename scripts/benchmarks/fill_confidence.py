@@ -1,8 +1,9 @@
 """What an inpainter's confidence is worth: does it fall where the fill is poor?
 
 Nobody has told for each case whether a person would keep the fill. In their place stands the mean of a fill's ranks
-among all by PSNR, SSIM and texture distance; the lowest quarter is called poor. That is relative to the set, and busy
-images score low on all three however well they are filled: a good figure here is needed, but is not the last word.
+among all by layout error and by texture distance as a share of what a flat colour would have; the lowest quarter is
+called poor. PSNR and SSIM are shown, but do not count: they call all busy images poor, however well they are filled.
+That quarter is relative to the set; a threshold found here is to be checked by eye.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 POOR_SHARE: Final = 0.25
 THRESHOLDS: Final = 8
+COUNTED: Final = ("layout", "texture")
 
 
 def calibration(outcomes: Sequence[Any]) -> list[dict[str, Any]]:
@@ -63,12 +65,13 @@ def _calibrated(outcomes: Sequence[Any]) -> dict[str, Any]:
     qualities = {
         "PSNR": [outcome.figures.psnr_db for outcome in outcomes],
         "SSIM": [outcome.figures.ssim for outcome in outcomes],
-        "texture": [-outcome.figures.texture for outcome in outcomes],
+        "layout": [-outcome.figures.layout for outcome in outcomes],
+        "texture": [-outcome.figures.texture / outcome.figures.flatness for outcome in outcomes],
     }
-    together = np.mean([ranks(values) for values in qualities.values()], axis=0)
+    together = np.mean([ranks(qualities[name]) for name in COUNTED], axis=0)
     poor = ranks(list(together)) < POOR_SHARE * len(outcomes)
     correlations = {name: spearman(list(confidence), values) for name, values in qualities.items()}
-    correlations["all three"] = spearman(list(confidence), list(together))
+    correlations["both"] = spearman(list(confidence), list(together))
     apart = np.sign(confidence[~poor][:, np.newaxis] - confidence[poor])
     return {
         "spearman": {name: round(value, 3) for name, value in correlations.items()},

@@ -2,8 +2,9 @@
 
 No single one of them says what an eye says. PSNR and SSIM ask for the very pixels that were there, which nobody can
 know: they prefer a smear to grass that is other grass. The texture distance asks whether the same kinds of small
-patches occur equally often, and does not care where: it cannot see that a window sits in the wrong place. Sharpness and
-seam are ratios, 1 is like the truth; too much is as wrong as too little.
+patches occur equally often, and does not care where: it cannot see that a window sits in the wrong place. The layout
+error sees that, and nothing finer than a few pixels. Sharpness and seam are ratios, 1 is like the truth; too much is as
+wrong as too little.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ PATCHES: Final = 8192
 DIRECTIONS: Final = 128
 SEED: Final = 7
 
+LAYOUT_SIGMA_PX: Final = 5.0
+
 UNSEEN_LEVELS: Final = 0.5
 """Added on both sides of a ratio of gradients: where the truth is flat, its noise must not become the measure."""
 
@@ -45,6 +48,9 @@ class Figures:
         psnr_db: of the colours; more is better.
         ssim: mean structural similarity of the luma, at most 1; more is better.
         texture: distance between the two sets of small patches, in levels of L*a*b*; 0 is best.
+        flatness: the texture distance that one flat colour would have: what the texture distance is to be compared with
+            where the images differ in how busy they are.
+        layout: difference of the blurred colours, in levels of L*a*b*; 0 is best.
         sharpness: gradient energy, as a share of the truth's.
         seam: steps across the rim of the hole, as a share of the truth's.
     """
@@ -52,6 +58,8 @@ class Figures:
     psnr_db: float
     ssim: float
     texture: float
+    flatness: float
+    layout: float
     sharpness: float
     seam: float
 
@@ -73,6 +81,8 @@ def figures(filled: RgbImage, truth: RgbImage, hole: Mask) -> Figures:
         psnr_db(filled, truth, hole),
         ssim(filled, truth, hole),
         texture_distance(filled, truth, hole),
+        texture_distance(np.zeros_like(truth), truth, hole),
+        layout_error(filled, truth, hole),
         sharpness(filled, truth, hole),
         seam(filled, truth, hole),
     )
@@ -117,6 +127,14 @@ def texture_distance(filled: RgbImage, truth: RgbImage, hole: Mask) -> float:
     return float(np.abs(one - other).mean())
 
 
+def layout_error(filled: RgbImage, truth: RgbImage, hole: Mask) -> float:
+    """Mean distance of the colours in L*a*b*, blurred within the hole: whether light and dark lie where they should."""
+    inside = hole.astype(np.float32)
+    difference = (_lab(filled) - _lab(truth)) * inside[..., np.newaxis]
+    spread, weight = (cv2.GaussianBlur(plane, (0, 0), LAYOUT_SIGMA_PX) for plane in (difference, inside))
+    return float((np.linalg.norm(spread[hole], axis=1) / weight[hole]).mean())
+
+
 def sharpness(filled: RgbImage, truth: RgbImage, hole: Mask) -> float:
     """Gradient energy in the hole; what lies at its rim counts for the seam instead."""
     inner = cv2.erode(hole.astype(np.uint8), np.ones((3, 3), dtype=np.uint8)) > 0
@@ -141,6 +159,10 @@ def seam(filled: RgbImage, truth: RgbImage, hole: Mask) -> float:
     return (one + UNSEEN_LEVELS) / (other + UNSEEN_LEVELS)
 
 
+def _lab(image: RgbImage) -> Floats:
+    return np.asarray(cv2.cvtColor(image.astype(np.float32) / np.float32(WHITE), cv2.COLOR_RGB2Lab), np.float32)
+
+
 def _luma(image: RgbImage) -> Floats:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.float32)
 
@@ -157,9 +179,8 @@ def _gradient_energy(plane: Floats) -> Floats:
 
 def _patches(image: RgbImage, places: npt.NDArray[np.intp]) -> Floats:
     """(places, 7·7·3): the surroundings of each place, less their mean colour."""
-    lab = cv2.cvtColor(image.astype(np.float32) / WHITE, cv2.COLOR_RGB2Lab)
     reach = PATCH_PX // 2
-    padded = cv2.copyMakeBorder(lab, reach, reach, reach, reach, cv2.BORDER_REFLECT)
+    padded = cv2.copyMakeBorder(_lab(image), reach, reach, reach, reach, cv2.BORDER_REFLECT)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (PATCH_PX, PATCH_PX), axis=(0, 1))
     rows, columns = np.unravel_index(places, image.shape[:2])
     patches = windows[rows, columns]  # (places, 3, 7, 7)

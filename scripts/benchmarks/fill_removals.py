@@ -32,12 +32,12 @@ CHECKOUT: Final = Path(__file__).resolve().parents[2]
 SEGMENTER: Final = "graphcut"
 LIMITS: Final = ImageLimits(max_pixels=50_000_000, max_bytes=1 << 26)
 SHOWN_PX: Final = 640
-NEAR_PX: Final = 420
 SURROUNDINGS: Final = 0.35
 
 PERSON: Final = ("privacy.xml", "Person")
 PLATE: Final = ("privacy.xml", "Licence plate")
 THING: Final = ("remove-objects.xml", "Remove")
+KEEP: Final = "Keep"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Removal:
         source: a file in samples/, or `package:photograph`.
         label: the label configuration that ships, and the label in it.
         removed: the regions to remove.
-        kept: regions of the same label that another task would remove, and nothing may be copied from.
+        kept: regions that were outlined to be kept, so that nothing is copied from there.
     """
 
     name: str
@@ -75,7 +75,13 @@ REMOVALS: Final = (
         (Pointed(Box(211, 621, 349, 659)), Pointed(Box(803, 633, 957, 677))),
     ),
     Removal("woman-in-red", "1-afternoon.jpg", PERSON, (Pointed(Box(518, 390, 602, 618)),)),
-    Removal("middle-of-three", "2-zebra-crossing.jpg", PERSON, (Pointed(Box(495, 245, 628, 700)),)),
+    Removal(
+        "middle-of-three",
+        "2-zebra-crossing.jpg",
+        THING,
+        (Pointed(Box(495, 245, 628, 700)),),
+        kept=(Pointed(Box(205, 240, 405, 725)), Pointed(Box(748, 200, 952, 780))),
+    ),
     Removal("man-with-hat", "2-zebra-crossing.jpg", PERSON, (Pointed(Box(748, 200, 952, 780)),)),
     Removal(
         "plates-parked-cars",
@@ -96,6 +102,7 @@ REMOVALS: Final = (
     Removal("tower", "6-photographer.jpg", THING, (Pointed(Box(408, 112, 440, 205)),)),
     Removal("cat-eye", "7-cat.jpg", THING, (Pointed(Box(136, 85, 207, 146)),)),
     Removal("cup-and-saucer", "8-coffee.png", THING, (Pointed(Box(76, 16, 482, 392)),)),
+    Removal("spoon", "8-coffee.png", THING, (Pointed(Box(322, 64, 428, 228)),)),
     Removal("rocket", "skimage:rocket", THING, (Pointed(Box(309, 124, 336, 408)),)),
     Removal("temple", "sklearn:china", THING, (Pointed(Box(62, 27, 372, 392)),)),
     Removal("dahlia", "sklearn:flower", THING, (Pointed(Box(168, 83, 447, 361)),)),
@@ -133,9 +140,10 @@ def _sheet(pictures: Mapping[str, RgbImage], mask: Mask) -> RgbImage:
 def _planned(removal: Removal, picture: Picture) -> Any:
     config, label = removal.label
     size = size_of(picture.image)
+    wanted = [(label, pointed) for pointed in removal.removed] + [(KEEP, pointed) for pointed in removal.kept]
     regions = [
-        Region(f"{number}", "brush", label, Shape.BRUSH, _segmented(picture.image, pointed))
-        for number, pointed in enumerate(removal.removed)
+        Region(f"{number}", "brush", name, Shape.BRUSH, _segmented(picture.image, pointed))
+        for number, (name, pointed) in enumerate(wanted)
     ]
     return plan_removal(regions, prompts=(), policy=_policy(config), size=size, grid=grid_of(picture.container))
 

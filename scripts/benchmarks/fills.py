@@ -148,6 +148,7 @@ def _means(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "psnr_db": round(fmean(one.psnr_db for one in measured), 2),
         "ssim": round(fmean(one.ssim for one in measured), 3),
         "texture": round(fmean(one.texture for one in measured), 3),
+        "layout": round(fmean(one.layout for one in measured), 2),
         "sharpness": round(geometric_mean(one.sharpness for one in measured), 2),
         "seam": round(geometric_mean(one.seam for one in measured), 2),
         "median_s": round(median(outcome.seconds for outcome in outcomes), 3),
@@ -196,12 +197,14 @@ def _rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
 
 
 def _text(report: dict[str, Any]) -> str:
-    lines = ["| holes | inpainter | n | PSNR | SSIM | texture | sharpness | seam | median time | changed outside |"]
-    lines.append("|---|---|---|---|---|---|---|---|---|---|")
+    lines = [
+        "| holes | inpainter | n | PSNR | SSIM | texture | layout | sharpness | seam | median time | changed outside |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|---|---|---|")
     lines += [
         f"| {row['group']} | {row['inpainter']} | {row['count']} | {row['psnr_db']:.2f} dB | {row['ssim']:.3f} "
-        f"| {row['texture']:.3f} | {row['sharpness']:.2f} | {row['seam']:.2f} | {row['median_s'] * 1e3:.0f} ms "
-        f"| {row['changed_outside']} |"
+        f"| {row['texture']:.3f} | {row['layout']:.2f} | {row['sharpness']:.2f} | {row['seam']:.2f} "
+        f"| {row['median_s'] * 1e3:.0f} ms | {row['changed_outside']} |"
         for row in report["groups"]
     ]
     lines += [

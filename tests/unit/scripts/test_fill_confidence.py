@@ -10,7 +10,9 @@ def outcomes(confidences: list[float | None]) -> list[SimpleNamespace]:
         SimpleNamespace(
             inpainter="kettle",
             confidence=confidence,
-            figures=SimpleNamespace(psnr_db=10 + place, ssim=place / 100, texture=9 - place / 10),
+            figures=SimpleNamespace(
+                psnr_db=10 + place, ssim=place / 100, texture=9 - place / 10, flatness=2, layout=50 - place
+            ),
         )
         for place, confidence in enumerate(confidences)
     ]
@@ -20,7 +22,7 @@ def test_a_confidence_that_knows_everything_catches_every_poor_fill_without_a_fa
     (row,) = calibration(outcomes([place / 40 for place in range(40)]))
 
     quarter = row["thresholds"][1]
-    assert row["spearman"] == {"PSNR": 1, "SSIM": 1, "texture": 1, "all three": 1}
+    assert row["spearman"] == {"PSNR": 1, "SSIM": 1, "layout": 1, "texture": 1, "both": 1}
     assert row["poor_below_others"] == 1
     assert (quarter["caught"], quarter["false_alarms"], quarter["flagged"]) == (1, 0, 0.25)
 
@@ -28,14 +30,14 @@ def test_a_confidence_that_knows_everything_catches_every_poor_fill_without_a_fa
 def test_a_confidence_that_is_always_the_same_knows_nothing() -> None:
     (row,) = calibration(outcomes([0.5] * 40))
 
-    assert row["spearman"]["all three"] == 0
+    assert row["spearman"]["both"] == 0
     assert row["poor_below_others"] == 0.5
 
 
 def test_a_confidence_that_is_wrong_way_round_shows() -> None:
     (row,) = calibration(outcomes([1 - place / 40 for place in range(40)]))
 
-    assert row["spearman"]["all three"] == -1
+    assert row["spearman"]["both"] == -1
     assert row["poor_below_others"] == 0
 
 

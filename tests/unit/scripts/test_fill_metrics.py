@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from fill_metrics import PSNR_CEILING_DB, figures, psnr_db, seam, sharpness, ssim, texture_distance
+from fill_metrics import PSNR_CEILING_DB, figures, layout_error, psnr_db, seam, sharpness, ssim, texture_distance
 
 HOLE = np.zeros((96, 120), dtype=np.bool_)
 HOLE[30:70, 40:90] = True
@@ -29,6 +29,7 @@ def test_a_perfect_fill_has_the_best_of_all_figures() -> None:
     assert measured.psnr_db == PSNR_CEILING_DB
     assert measured.ssim == pytest.approx(1, abs=1e-6)
     assert measured.texture == 0
+    assert measured.layout == 0
     assert measured.sharpness == 1
     assert measured.seam == 1
 
@@ -63,6 +64,23 @@ def test_the_texture_distance_does_not_mind_where_the_stripes_are_nor_how_bright
 
     assert texture_distance(np.roll(truth, 2, axis=1), truth, HOLE) < 0.2
     assert texture_distance(truth + np.uint8(8), truth, HOLE) < 0.2
+
+
+def test_a_flat_colour_is_as_far_from_the_texture_as_the_flatness_says() -> None:
+    truth = grass(1)
+    flat = put_into_the_hole(truth, np.full_like(truth, 128))
+
+    measured = figures(flat, truth, HOLE)
+
+    assert measured.texture == pytest.approx(measured.flatness, rel=0.2)
+
+
+def test_the_layout_minds_where_a_window_is_and_not_which_grass_it_is() -> None:
+    truth = grass(1)
+    window = put_into_the_hole(truth, grass(2))
+    window[35:65, 45:85] = 20
+
+    assert layout_error(window, truth, HOLE) > 3 * layout_error(put_into_the_hole(truth, grass(2)), truth, HOLE)
 
 
 def test_a_smear_is_not_sharp_and_other_grass_is_about_as_sharp() -> None:
