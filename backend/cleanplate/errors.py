@@ -74,6 +74,12 @@ class DamagedImageError(ImageError):
     reason = "damaged_image"
 
 
+class SpliceError(ImageError):
+    """A JPEG's own coefficients cannot be kept, so its copy has to be encoded anew; the message says why."""
+
+    reason = "cannot_splice"
+
+
 class MaskError(CleanplateError):
     """A mask cannot be read or does not fit its image."""
 

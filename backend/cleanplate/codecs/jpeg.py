@@ -1,6 +1,5 @@
 """JPEG files: their segments, and how they were quantised and subsampled."""
 
-import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -9,6 +8,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from cleanplate.codecs import tiff
 from cleanplate.codecs.parts import STRAY, TRAILING, Part
@@ -22,6 +22,9 @@ MAX_SIDE: Final = 65_500
 MAX_SCANS: Final = 64
 """A progressive JPEG has about ten; thousands would keep a decoder busy for hours."""
 
+BLOCK: Final = 8
+"""Samples of a component are transformed in squares of so many."""
+
 SCAN: Final = "scan"
 """The compressed samples that follow an SOS segment."""
 
@@ -32,7 +35,7 @@ _MARKER: Final = re.compile(rb"\xff[\x01-\xfe]")
 _MARKER_AFTER_SCAN: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _FILL: Final = b"\xff"
 
-_SOI, _EOI, _SOS, _TEM = 0xD8, 0xD9, 0xDA, 0x01
+_SOI, _EOI, _SOS, _DQT, _APP14, _TEM = 0xD8, 0xD9, 0xDA, 0xDB, 0xEE, 0x01
 _RST: Final = range(0xD0, 0xD8)
 _APP: Final = range(0xE0, 0xF0)
 _NOT_SOF: Final = {0xC4: "DHT", 0xC8: "JPG", 0xCC: "DAC"}
@@ -43,7 +46,7 @@ _NAMES: Final = {
     _SOI: "SOI",
     _EOI: "EOI",
     _SOS: "SOS",
-    0xDB: "DQT",
+    _DQT: "DQT",
     0xDC: "DNL",
     0xDD: "DRI",
     0xDE: "DHP",
@@ -54,23 +57,25 @@ _NAMES: Final = {
 _FRAME_HEADER: Final = struct.Struct(">BHHB")
 _SUPPORTED_FRAMES: Final = {"SOF0", "SOF1", "SOF2"}
 _SAMPLE_BITS: Final = 8
-_BLOCK: Final = 8
 _FACTORS: Final = range(1, 5)
 _GREY, _COLOUR, _INK = 1, 3, 4
 
-_TABLE_SIZE: Final = _BLOCK * _BLOCK
+_TABLE_SIZE: Final = BLOCK * BLOCK
 # Tables are stored along diagonals; here stands where to find each step, row by row.
 _ZIGZAG: Final = np.argsort(
     [
         place
         for _, place in sorted(
-            ((row + column, row if (row + column) % 2 else column), row * _BLOCK + column)
-            for row in range(_BLOCK)
-            for column in range(_BLOCK)
+            ((row + column, row if (row + column) % 2 else column), row * BLOCK + column)
+            for row in range(BLOCK)
+            for column in range(BLOCK)
         )
     ]
 )
-_BASELINE_STEPS: Final = (1, 255)
+_STEPS: Final = (1, 255)
+
+_PROGRESSION: Final = 3
+_BITS_LEFT: Final = 0xF
 
 _JFIF: Final = b"JFIF\0"
 _EXIF: Final = b"Exif\0"
@@ -79,6 +84,12 @@ _ICC: Final = b"ICC_PROFILE\0"
 _ADOBE: Final = b"Adobe"
 ADOBE_BYTES: Final = 12
 """An Adobe segment of more holds something else as well."""
+
+_PLAIN_JFIF: Final = _JFIF + bytes([1, 1, 0, 0, 1, 0, 1, 0, 0])
+"""Version 1.1, square pixels, no thumbnail."""
+
+_ADOBE_RGB: Final = _ADOBE + bytes([0, 100, 0, 0, 0, 0, 0])
+"""The colours are not transformed: red, green and blue."""
 
 _MPF: Final = b"MPF\0"
 _MPF_IMAGES: Final = 0xB002
@@ -137,13 +148,18 @@ class Frame:
     components: tuple[Component, ...]
 
     @property
+    def grids(self) -> tuple[Size, ...]:
+        """How many blocks of 8×8 samples each component has across and down."""
+        across, down = max(c.across for c in self.components), max(c.down for c in self.components)
+        return tuple(
+            Size(-(-self.size.width * c.across // (across * BLOCK)), -(-self.size.height * c.down // (down * BLOCK)))
+            for c in self.components
+        )
+
+    @property
     def blocks(self) -> int:
         """How many blocks of 8×8 samples there are."""
-        across, down = max(c.across for c in self.components), max(c.down for c in self.components)
-        sides = ((self.size.width * c.across / across, self.size.height * c.down / down) for c in self.components)
-        return sum(
-            math.ceil(math.ceil(width) / _BLOCK) * math.ceil(math.ceil(height) / _BLOCK) for width, height in sides
-        )
+        return sum(grid.pixels for grid in self.grids)
 
 
 @dataclass(frozen=True)
@@ -164,8 +180,8 @@ class JpegTables:
     def mcu(self) -> Size:
         """The cells in which samples were compressed together: what is hidden in a cell shows in all its pixels."""
         if len(self.factors) == _GREY:
-            return Size(_BLOCK, _BLOCK)
-        return Size(_BLOCK * max(across for across, _ in self.factors), _BLOCK * max(down for _, down in self.factors))
+            return Size(BLOCK, BLOCK)
+        return Size(BLOCK * max(across for across, _ in self.factors), BLOCK * max(down for _, down in self.factors))
 
     @property
     def subsampling(self) -> tuple[int, int]:
@@ -181,7 +197,7 @@ class JpegTables:
 
     def transposed(self) -> "JpegTables":
         """The same for the image with rows and columns exchanged."""
-        tables = (np.array(table).reshape(_BLOCK, _BLOCK).T.reshape(-1) for table in self.quantisation)
+        tables = (np.array(table).reshape(BLOCK, BLOCK).T.reshape(-1) for table in self.quantisation)
         return replace(
             self,
             factors=tuple((down, across) for across, down in self.factors),
@@ -257,6 +273,52 @@ def tables(parts: Sequence[Part], header: Frame) -> JpegTables:
         quantisation=tuple(defined[c.table] for c in header.components),
         rgb=_is_rgb(parts, header),
     )
+
+
+def has_exact_tables(parts: Sequence[Part]) -> bool:
+    """Whether `tables` tells every quantisation step of the file: all fit in a byte, and none changes between scans."""
+    kinds = [part.kind for part in parts]
+    steps = [s for part in parts if part.kind == "DQT" for _, table in _stored_tables(part.content) for s in table]
+    return "DQT" not in kinds[kinds.index("SOS") :] and _STEPS[0] <= min(steps) and max(steps) <= _STEPS[1]
+
+
+def is_complete(parts: Sequence[Part], header: Frame) -> bool:
+    """Whether the scans give every coefficient to its last bit; decoders smooth what a progressive JPEG leaves out."""
+    if not any(part.kind == "SOF2" for part in parts):
+        return True
+    missing = {(component.number, place) for component in header.components for place in range(_TABLE_SIZE)}
+    for part in parts:
+        if part.kind == "SOS":
+            count, content = part.content[0], part.content
+            first, last, bits = content[-_PROGRESSION:]
+            numbers = content[1 : 1 + 2 * count : 2]
+            if not bits & _BITS_LEFT:
+                missing -= {(number, place) for number in numbers for place in range(first, last + 1)}
+    return not missing
+
+
+def essential(parts: Sequence[Part]) -> bytes:
+    """The file with only what a decoder needs to get at the samples, not even what colours they mean."""
+    return b"".join(part.whole for part in parts if part.kind in ESSENTIAL)
+
+
+def file_of(size: Size, tables: JpegTables, scan: bytes) -> bytes:
+    """A JPEG of compressed samples: nothing is in it but what is needed to show them.
+
+    Args:
+        size: the image's.
+        tables: how the samples were compressed.
+        scan: the Huffman tables, the scan's header and the compressed samples of the components 1, 2 and 3.
+    """
+    numbers = {table: number for number, table in enumerate(dict.fromkeys(tables.quantisation))}
+    steps = b"".join(_segment(_DQT, bytes([number, *_along_diagonals(table)])) for table, number in numbers.items())
+    described = b"".join(
+        bytes([number, across << 4 | down, numbers[table]])
+        for number, ((across, down), table) in enumerate(zip(tables.factors, tables.quantisation, strict=True), start=1)
+    )
+    header = _FRAME_HEADER.pack(_SAMPLE_BITS, size.height, size.width, len(tables.factors)) + described
+    colours = _segment(_APP14, _ADOBE_RGB) if tables.rgb else _segment(_APP.start, _PLAIN_JFIF)
+    return b"".join((bytes([0xFF, _SOI]), colours, steps, _segment(_SOF.start, header), scan, bytes([0xFF, _EOI])))
 
 
 def is_jfif(part: Part) -> bool:
@@ -350,16 +412,31 @@ def _length(data: bytes, position: int) -> int:
 
 
 def _defined_tables(content: bytes) -> Iterator[tuple[int, tuple[int, ...]]]:
+    for number, steps in _stored_tables(content):
+        # A table of a baseline JPEG has no larger steps; smaller ones only keep more.
+        yield number, tuple(np.clip(steps[_ZIGZAG], *_STEPS).tolist())
+
+
+def _stored_tables(content: bytes) -> Iterator[tuple[int, npt.NDArray[np.uint16]]]:
+    """The number of each table and its 64 steps along the diagonals."""
     position = 0
     while position < len(content):
         number, wide = content[position] & 0xF, content[position] >> 4
         end = position + 1 + _TABLE_SIZE * (2 if wide else 1)
         if end > len(content):
             raise DamagedImageError("a quantisation table of the JPEG is cut short")
-        steps = np.frombuffer(content[position + 1 : end], dtype=">u2" if wide else np.uint8)
-        # A table of a baseline JPEG has no larger steps; smaller ones only keep more.
-        yield number, tuple(np.clip(steps[_ZIGZAG], *_BASELINE_STEPS).tolist())
+        yield number, np.frombuffer(content[position + 1 : end], dtype=">u2" if wide else np.uint8).astype(np.uint16)
         position = end
+
+
+def _along_diagonals(steps: tuple[int, ...]) -> bytes:
+    stored = np.empty(_TABLE_SIZE, dtype=np.uint8)
+    stored[_ZIGZAG] = steps
+    return stored.tobytes()
+
+
+def _segment(code: int, content: bytes) -> bytes:
+    return bytes([0xFF, code]) + (len(content) + 2).to_bytes(2, "big") + content
 
 
 def _is_rgb(parts: Sequence[Part], header: Frame) -> bool:
