@@ -51,6 +51,11 @@ class Box(NamedTuple):
         """The box with *margin_px* more on each side."""
         return Box(self.left - margin_px, self.top - margin_px, self.right + margin_px, self.bottom + margin_px)
 
+    def intersection(self, other: "Box") -> "Box":
+        """What both boxes cover; its area is 0 if they share nothing."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        return Box(left, top, max(min(self.right, other.right), left), max(min(self.bottom, other.bottom), top))
+
     def clipped(self, size: Size) -> "Box":
         """The part of the box that lies on an image of this size; its area is 0 if there is none."""
         left, top = min(max(self.left, 0.0), size.width), min(max(self.top, 0.0), size.height)

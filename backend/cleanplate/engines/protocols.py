@@ -1,5 +1,6 @@
 """What the pipeline may ask of an engine. An engine fills or finds pixels, and nothing else."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -139,7 +140,7 @@ class Detection:
     """Something a detector found.
 
     Attributes:
-        kind: what it is: `face`, `profile`, `plate`, `body` …
+        kind: what it is: `face`, `plate`, `body` …
         box: where, in pixels of the image it was given.
         score: the detector's own confidence, 0 … 1.
     """
@@ -162,13 +163,15 @@ class Detector(Protocol):
         """What it can find."""
         ...
 
-    def detect(self, image: RgbImage) -> tuple[Detection, ...]:
-        """Find things, the most certain first.
+    def detect(self, image: RgbImage, *, kinds: Collection[str] | None = None) -> tuple[Detection, ...]:
+        """Find things, the most certain first. Safe to call from several threads.
 
         Args:
             image: (H, W, 3). Not modified.
+            kinds: what to look for; None: everything it can find. Looking for less is faster.
 
         Raises:
+            EngineError: It cannot find one of the *kinds*.
             EngineMemoryError: The device has no room for an image this size.
         """
         ...

@@ -5,7 +5,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Final, cast
 
-from cleanplate.engines.protocols import Inpainter, Segmenter
+from cleanplate.engines.protocols import Detector, Inpainter, Segmenter
 from cleanplate.errors import EngineMissingError, EngineUnknownError
 
 SEGMENTERS: Final[Mapping[str, str]] = MappingProxyType(
@@ -16,7 +16,14 @@ SEGMENTERS: Final[Mapping[str, str]] = MappingProxyType(
 
 INPAINTERS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "exemplar": "cleanplate.engines.inpainters.exemplar",
         "opencv": "cleanplate.engines.inpainters.opencv",
+    }
+)
+
+DETECTORS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "cascade": "cleanplate.engines.detectors.cascade",
     }
 )
 
@@ -39,6 +46,16 @@ def load_inpainter(name: str) -> Inpainter:
         EngineMissingError: Its library is not installed.
     """
     return cast("Inpainter", _load("inpainter", INPAINTERS, name))
+
+
+def load_detector(name: str) -> Detector:
+    """Import and make the detector of this name.
+
+    Raises:
+        EngineUnknownError: There is none.
+        EngineMissingError: Its library is not installed.
+    """
+    return cast("Detector", _load("detector", DETECTORS, name))
 
 
 def _load(kind: str, table: Mapping[str, str], name: str) -> object:

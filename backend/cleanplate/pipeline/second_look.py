@@ -1,0 +1,174 @@
+"""Whether a person should look at a copy that keeps the contract: the contract says what is gone, not what came."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.domain.geometry import Box
+from cleanplate.domain.image import Mask, RgbImage, size_of
+from cleanplate.domain.mask import bounding_box
+from cleanplate.engines.protocols import Detection, Detector
+from cleanplate.pipeline.growth import island_boxes, widened
+
+LIKELY: Final = 0.5
+"""A detection of at least this score is taken for one: on what was measured, it is right more often than wrong."""
+
+DOUBTFUL: Final = 0.35
+"""An inpainter that is less sure of its fill wants it looked at."""
+
+SENSITIVE: Final = ("face", "plate")
+"""What must not be copied into a fill, whether somebody drew it or not. Detected bodies are too often none."""
+
+_IN_THE_FILL: Final = 0.5
+"""Something found lies in the fill if at least so much of its box does."""
+
+_CONTEXT: Final = 0.75
+_MIN_CONTEXT_PX: Final = 32
+"""A detector is shown so much around each hole: a share of its longer side, and never less than this."""
+
+_NEAR_PX: Final = 8
+
+_ALIKE: Final = 0.93
+"""Correlation with a sensitive region from which on a part of the fill is taken for a copy of it. Measured with random
+boxes on photographs and drawn scenes: 95 % of pasted copies reach it and 85 % of copied upper halves, also after JPEG;
+3 in 100 places where nothing was pasted do, and 1 of 67 smooth fills. Copies of another size (±10 %) mostly do not."""
+
+_TEMPLATE_SIDE_PX: Final = 40
+_MIN_TEMPLATE_SIDE_PX: Final = 8
+_MIN_CONTRAST_LEVELS: Final = 10.0
+"""What has less contrast than this (its standard deviation) looks like any other smooth ground."""
+
+_KNOWN_SHARE: Final = 0.5
+
+_MAX_PLACE_SIDE_PX: Final = 384
+_MAX_REGIONS: Final = 16
+_MAX_HOLES: Final = 8
+"""The largest ones are looked at, and each not larger than this: a look takes 2 ms a pair and never minutes."""
+
+_Grey = npt.NDArray[np.float32]
+
+
+def look(
+    image: RgbImage, mask: Mask, *, avoid: Mask, confidence: float | None, detector: Detector | None
+) -> tuple[str, ...]:
+    """Reasons for a person to look at a fill, in sentences that tell nothing of the original; empty if there are none.
+
+    Args:
+        image: (H, W, 3), the copy.
+        mask: (H, W), what was filled.
+        avoid: (H, W), where other regions lie that the fill must not resemble.
+        confidence: the inpainter's own, 0 … 1; None if it has none.
+        detector: looks at what was filled; None: nobody does.
+    """
+    reasons = [] if detector is None else list(_seen(image, mask, detector))
+    alike = likeness(image, mask, avoid)
+    if alike >= _ALIKE:
+        reasons.append(f"the fill resembles another region of the image (correlation {alike:.2f})")
+    if confidence is not None and confidence < DOUBTFUL:
+        reasons.append(f"the inpainter is not sure of its fill (confidence {confidence:.2f})")
+    return tuple(reasons)
+
+
+def sensitive_boxes(image: RgbImage, detector: Detector) -> tuple[Box, ...]:
+    """Where a detector finds what must not be copied into a fill.
+
+    Args:
+        image: (H, W, 3), already overwritten under the mask.
+        detector: what it cannot find is not looked for.
+    """
+    kinds = [kind for kind in SENSITIVE if kind in detector.kinds]
+    return tuple(found.box for found in detector.detect(image, kinds=kinds) if found.score >= LIKELY)
+
+
+def likeness(image: RgbImage, mask: Mask, avoid: Mask) -> float:
+    """How much some part of the fill resembles some other region, or its mirror image: the largest correlation, 0 … 1.
+
+    Args:
+        image: (H, W, 3), the copy.
+        mask: (H, W), what was filled.
+        avoid: (H, W), the other regions.
+    """
+    regions, holes = _largest(avoid & ~mask, _MAX_REGIONS), _largest(mask, _MAX_HOLES)
+    return max((_likeness(image, mask, avoid, region, hole) for region in regions for hole in holes), default=0.0)
+
+
+def _largest(mask: Mask, count: int) -> list[Box]:
+    return sorted(island_boxes(mask), key=lambda box: (-box.area, box))[:count]
+
+
+def _seen(image: RgbImage, mask: Mask, detector: Detector) -> Iterator[str]:
+    scores: dict[str, float] = {}
+    for hole in _holes(mask):
+        window = hole.grown(max(_CONTEXT * max(hole.width, hole.height), _MIN_CONTEXT_PX)).slices(size_of(image))
+        for found in detector.detect(image[window]):
+            if _is_in_the_fill(found, mask[window]):
+                scores[found.kind] = max(found.score, scores.get(found.kind, 0.0))
+    for kind, score in sorted(scores.items()):
+        yield f"the detector sees a {kind} in the fill (score {score:.2f})"
+
+
+def _holes(mask: Mask) -> list[Box]:
+    """Boxes around the holes; one around all of them if there are many."""
+    holes = island_boxes(widened(mask, _NEAR_PX))
+    box = bounding_box(mask)
+    return holes if len(holes) <= _MAX_HOLES or box is None else [box]
+
+
+def _is_in_the_fill(found: Detection, mask: Mask) -> bool:
+    if found.score < LIKELY:
+        return False
+    part = mask[found.box.slices(size_of(mask))]
+    return bool(part.size and part.mean() >= _IN_THE_FILL)
+
+
+def _likeness(image: RgbImage, mask: Mask, avoid: Mask, region: Box, hole: Box) -> float:
+    size = size_of(image)
+    side_px = max(region.width, region.height)
+    # As much around the hole as lets a copy lie in it by half.
+    around = hole.grown(0.5 * side_px)
+    scale = min(1.0, _TEMPLATE_SIDE_PX / side_px, _MAX_PLACE_SIDE_PX / max(around.width, around.height))
+    place = around.slices(size)
+    source = region.slices(size)
+    templates = _templates(_shrunk(image[source], scale), _shrunk_mask((avoid & ~mask)[source], scale))
+    ground, filled = _shrunk(image[place], scale), _shrunk_mask(mask[place], scale)
+    return max((_best(ground, filled, template) for template in templates), default=0.0)
+
+
+def _templates(grey: _Grey, region: _Grey) -> Iterator[_Grey]:
+    """The region, its upper and its lower half, each as it is and mirrored; what has no contrast is left out."""
+    middle = grey.shape[0] // 2
+    for rows in (slice(None), slice(None, middle), slice(middle, None)):
+        known = region[rows] > _KNOWN_SHARE
+        if min(known.shape) < _MIN_TEMPLATE_SIDE_PX or not known.any():
+            continue
+        template = np.where(known, grey[rows], grey[rows][known].mean()).astype(np.float32)
+        if template.std() >= _MIN_CONTRAST_LEVELS:
+            yield template
+            yield np.ascontiguousarray(template[:, ::-1])
+
+
+def _best(ground: _Grey, filled: _Grey, template: _Grey) -> float:
+    """The largest correlation among the places that lie mostly in the fill."""
+    height, width = template.shape
+    if ground.shape[0] < height or ground.shape[1] < width:
+        return 0.0
+    shares = cv2.matchTemplate(filled, np.ones_like(template), cv2.TM_CCORR) / template.size
+    correlations = cv2.matchTemplate(ground, template, cv2.TM_CCOEFF_NORMED)
+    return float(np.where(shares >= _IN_THE_FILL, correlations, 0.0).max())
+
+
+def _shrunk(image: RgbImage, scale: float) -> _Grey:
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    return _resized(grey.astype(np.float32), scale)
+
+
+def _shrunk_mask(mask: Mask, scale: float) -> _Grey:
+    return _resized(mask.astype(np.float32), scale)
+
+
+def _resized(plane: _Grey, scale: float) -> _Grey:
+    sides = (max(round(plane.shape[1] * scale), 1), max(round(plane.shape[0] * scale), 1))
+    return np.asarray(cv2.resize(plane, sides, interpolation=cv2.INTER_AREA), dtype=np.float32)
