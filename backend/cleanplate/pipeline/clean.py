@@ -7,23 +7,23 @@ from hashlib import sha256
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from cleanplate import __version__
-from cleanplate.codecs.images import ImageLimits, Picture, bytes_from_picture, picture_from_bytes
+from cleanplate.codecs.images import ImageLimits, Picture, picture_from_bytes, with_fill
 from cleanplate.domain.image import Mask, RgbImage, size_of
-from cleanplate.domain.mask import require_fit
+from cleanplate.domain.mask import require_fit, union
 from cleanplate.domain.policy import Action, LabelPolicy
-from cleanplate.engines.protocols import Inpainter
+from cleanplate.engines.protocols import Detector, Inpainter
 from cleanplate.errors import NothingToRemoveError, PolicyError
 from cleanplate.pipeline.certificate import Certificate, Clause, Verdict, mask_digest
 from cleanplate.pipeline.composite import ERASED, composite, erase
-from cleanplate.pipeline.fill import fill
+from cleanplate.pipeline.encoding import encoded
+from cleanplate.pipeline.fill import Fill, fill
 from cleanplate.pipeline.plan import Plan, Treatment, grid_of, plan_from_mask
+from cleanplate.pipeline.second_look import look, sensitive_boxes
 from cleanplate.pipeline.traditional import Reduction, treat
 from cleanplate.pipeline.verification import file_clauses
 
-_OPAQUE: Final = 255
 _NO_ENGINE: Final = "none"
 
 
@@ -61,6 +61,7 @@ def clean_image(
     limits: ImageLimits,
     action: Action = Action.REMOVE,
     reversible: bool = False,
+    detector: Detector | None = None,
 ) -> CleanCopy:
     """Remove what lies under a mask.
 
@@ -71,6 +72,7 @@ def clean_image(
         limits: the copy must be readable within them.
         action: in which way it is removed.
         reversible: whether somebody accepted that a blur can be read back.
+        detector: finds what must not be copied into the holes, and looks at the copy again.
 
     Raises:
         PolicyError: The action cannot be done, or is a blur and nobody accepted what that means.
@@ -86,7 +88,7 @@ def clean_image(
         raise NothingToRemoveError("to keep what is under the mask, no copy is needed")
     require_fit(mask, size_of(original.picture.image))
     plan = plan_from_mask(mask, grid=grid_of(original.picture.container), way=wish.way)
-    return clean_copy(original, plan, inpainter, limits=limits)
+    return clean_copy(original, plan, inpainter, limits=limits, detector=detector)
 
 
 def clean_copy(
@@ -95,6 +97,7 @@ def clean_copy(
     inpainter: Inpainter,
     *,
     limits: ImageLimits,
+    detector: Detector | None = None,
     report: Callable[[str], None] = lambda _step: None,
 ) -> CleanCopy:
     """Carry out a plan.
@@ -104,6 +107,7 @@ def clean_copy(
         plan: what to remove.
         inpainter: fills the holes.
         limits: the copy must be readable within them.
+        detector: finds what must not be copied into the holes, and looks at the copy again.
         report: is told of each step before it begins.
 
     Raises:
@@ -114,12 +118,13 @@ def clean_copy(
     report("erase")
     erased = erase(picture.image, plan.mask)
     report("fill")
+    avoid = _avoided(erased, plan, detector)
     # All holes are filled, also those that are painted over next: no fill then depends on what is in another hole.
-    filled = fill(erased, plan.mask, avoid=plan.avoid, inpainter=inpainter).image if plan.invents else erased
+    filled = fill(erased, plan.mask, avoid=avoid, inpainter=inpainter) if plan.invents else Fill(erased, None, ())
     report("composite")
-    treated = treat(picture.image, composite(picture.image, filled, plan.mask), plan.treatments)
+    treated = treat(picture.image, composite(picture.image, filled.image, plan.mask), plan.treatments)
     report("encode")
-    content = bytes_from_picture(replace(picture, image=treated.image, alpha=_opaque(picture, plan.mask)))
+    content, encoding = encoded(original.content, with_fill(picture, treated.image, plan.mask), plan.mask)
     report("certify")
     certificate = Certificate(
         source=sha256(original.content).hexdigest(),
@@ -128,13 +133,14 @@ def clean_copy(
         engine=inpainter.version if plan.invents else _NO_ENGINE,
         cleanplate=__version__,
         made_at=datetime.now(UTC),
-        parameters=_parameters(plan),
+        parameters=_parameters(plan) | _fill_parameters(filled, plan, avoid, detector) | {"encoding": encoding},
         clauses=(
             _erasure(erased, plan.mask, treated.reduction),
-            *file_clauses(picture, content, plan.mask, limits=limits),
+            *file_clauses(picture, content, plan.mask, source=original.content, limits=limits),
         ),
     )
-    return CleanCopy(content, f".{picture.container.extension}", certificate)
+    reasons = _second_look(treated.image, plan, avoid, filled, detector)
+    return CleanCopy(content, f".{picture.container.extension}", replace(certificate, second_look=reasons))
 
 
 def _erasure(erased: RgbImage, mask: Mask, left: Reduction) -> Clause:
@@ -152,9 +158,26 @@ def _erasure(erased: RgbImage, mask: Mask, left: Reduction) -> Clause:
     return Clause("L1", Verdict.REDUCED, sentence, figures)
 
 
-def _opaque(picture: Picture, mask: Mask) -> npt.NDArray[np.uint8] | None:
-    # The transparency under the mask may show the outline of what was there.
-    return None if picture.alpha is None else np.where(mask, np.uint8(_OPAQUE), picture.alpha)
+def _avoided(erased: RgbImage, plan: Plan, detector: Detector | None) -> Mask:
+    """What nothing may be copied from: other regions, and faces and plates that nobody labelled.
+
+    They are found where the mask is overwritten already, so that the answer does not depend on what was hidden.
+    """
+    if detector is None or not plan.invents:
+        return plan.avoid
+    avoid = plan.avoid.copy()
+    for box in sensitive_boxes(erased, detector):
+        avoid[box.slices(size_of(avoid))] = True
+    return avoid & ~plan.mask
+
+
+def _second_look(image: RgbImage, plan: Plan, avoid: Mask, filled: Fill, detector: Detector | None) -> tuple[str, ...]:
+    # A mosaic may well look like a face to a detector: that is what was asked for.
+    invented = [treatment.mask for treatment in plan.treatments if treatment.way.action is Action.REMOVE]
+    if not invented:
+        return ()
+    mask = union(tuple(invented), size_of(image))
+    return look(image, mask, avoid=avoid, confidence=filled.confidence, detector=detector)
 
 
 def _parameters(plan: Plan) -> dict[str, Any]:
@@ -173,6 +196,16 @@ def _parameters(plan: Plan) -> dict[str, Any]:
         "kept_regions": len(plan.kept),
         "dropped_regions": len(plan.dropped),
         "plan": plan.digest,
+    }
+
+
+def _fill_parameters(filled: Fill, plan: Plan, avoid: Mask, detector: Detector | None) -> dict[str, Any]:
+    return {
+        "crops": list(filled.factors),
+        "confidence": filled.confidence,
+        "detector": None if detector is None else detector.version,
+        "avoided_pixels": int(np.count_nonzero(avoid)),
+        "avoided_pixels_unlabelled": int(np.count_nonzero(avoid & ~plan.avoid)),
     }
 
 
