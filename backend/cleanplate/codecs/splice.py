@@ -11,7 +11,6 @@ from typing import Final, NamedTuple, TypeAlias
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from cleanplate.codecs import jpeg
 from cleanplate.codecs.coefficients import Blocks, blocks_from_parts, scan_from_blocks
@@ -27,8 +26,10 @@ from cleanplate.errors import SpliceError
 Cells: TypeAlias = npt.NDArray[np.bool_]
 """(rows, columns), True for a cell of a JPEG's grid."""
 
+_Plane: TypeAlias = npt.NDArray[np.int32]
+"""(cells, height, width), a component's samples in some cells."""
+
 _GREY, _COLOUR = 1, 3
-_RGB_MODE, _LUMA_MODE = "RGB", "YCbCr"
 _MIDDLE: Final = 128
 _LARGEST: Final = 1023
 """A baseline JPEG has no larger coefficients."""
@@ -36,7 +37,14 @@ _LARGEST: Final = 1023
 _CELLS_AT_ONCE: Final = 4096
 _REACH: Final = np.ones((3, 3), dtype=np.uint8)
 
-# The cosines as whole numbers: their products then come out exactly, on every machine and in any order.
+# The factors as whole numbers: sums of their products then come out exactly, on every machine and in any order.
+_COLOUR_BITS: Final = 16
+_COLOUR_HALF: Final = (1 << 15) - 1  # pure blue is 255, not 256
+_LUMA_CHROMA: Final = (
+    ((19595, 38470, 7471), 0),
+    ((-11058, -21710, 32768), _MIDDLE),
+    ((32768, -27439, -5329), _MIDDLE),
+)
 _SCALE: Final = 1 << 13
 _FREQUENCIES, _PLACES = np.mgrid[:BLOCK, :BLOCK]
 _COSINES: Final = np.rint(
@@ -206,11 +214,12 @@ def _encoded(image: RgbImage, cells: Cells, tables: JpegTables) -> Iterator[tupl
         ys = np.minimum(_within(rows, cell.height), height - 1)
         xs = np.minimum(_within(columns, cell.width), width - 1)
         planes = _planes(image[ys[:, :, np.newaxis], xs[:, np.newaxis, :]], tables)
-        for index, ((across, down), steps) in enumerate(zip(tables.factors, tables.quantisation, strict=True)):
+        components = zip(planes, tables.factors, tables.quantisation, strict=True)
+        for index, (plane, (across, down), steps) in enumerate(components):
             grid = np.broadcast_arrays(
                 _within(rows, down)[:, :, np.newaxis], _within(columns, across)[:, np.newaxis, :]
             )
-            yield index, _Places(*grid), _quantised(planes[..., index], Size(across, down), steps)
+            yield index, _Places(*grid), _quantised(plane, Size(across, down), steps)
 
 
 def _within(cells: npt.NDArray[np.intp], side: int) -> npt.NDArray[np.intp]:
@@ -218,16 +227,18 @@ def _within(cells: npt.NDArray[np.intp], side: int) -> npt.NDArray[np.intp]:
     return cells[:, np.newaxis] * side + np.arange(side)
 
 
-def _planes(samples: npt.NDArray[np.uint8], tables: JpegTables) -> npt.NDArray[np.uint8]:
-    """(cells, height, width, 3) of colour as the JPEG keeps it; grey is the first of luma and chroma."""
+def _planes(samples: npt.NDArray[np.uint8], tables: JpegTables) -> tuple[_Plane, ...]:
+    """Each component at full resolution: red, green and blue, or luma and chroma, of which grey is the first."""
+    red, green, blue = (samples[..., channel].astype(np.int32) for channel in range(3))
     if tables.rgb:
-        return samples
-    count, height, width, channels = samples.shape
-    strip = Image.fromarray(samples.reshape(count * height, width, channels)).convert(_LUMA_MODE)
-    return np.asarray(strip).reshape(samples.shape)
+        return red, green, blue
+    return tuple(
+        (of_red * red + of_green * green + of_blue * blue + (middle << _COLOUR_BITS) + _COLOUR_HALF) >> _COLOUR_BITS
+        for (of_red, of_green, of_blue), middle in _LUMA_CHROMA[: len(tables.factors)]
+    )
 
 
-def _quantised(plane: npt.NDArray[np.uint8], factors: Size, steps: Sequence[int]) -> Blocks:
+def _quantised(plane: _Plane, factors: Size, steps: Sequence[int]) -> Blocks:
     """(cells, down, across, 8, 8) of a component's samples (cells, height, width), averaged down to its factors."""
     across, down = factors
     count, height, width = plane.shape
