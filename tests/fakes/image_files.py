@@ -108,6 +108,119 @@ def with_webp_chunks(file, *chunks):
     return webp(webp_chunk(b"VP8X", bytes(4) + sides), file[12:], *chunks)
 
 
+# TIFF
+
+
+def tiff_field(tag, values, *, order="<", kind=None):
+    """A field of a directory: its tag, type, number of values and their bytes. Text is of type 2, numbers of type 4."""
+    if isinstance(values, bytes):
+        return tag, kind or 2, len(values), values
+    numbers = values if isinstance(values, tuple) else (values,)
+    letter = {1: "B", 3: "H", 4: "I"}[kind or 4]
+    return tag, kind or 4, len(numbers), struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
+
+
+def tiff_of(fields, strips, *, order="<", offsets=273, sizes=279, next_directory=0, behind=b""):
+    """A TIFF: header, samples, values, directory. *behind* comes last; `next_directory` is where a second image is."""
+    content, places = b"", []
+    for strip in strips:
+        places.append(8 + len(content))
+        content += strip
+    fields = [*fields]
+    if strips:
+        fields.append(tiff_field(offsets, tuple(places), order=order))
+        fields.append(tiff_field(sizes, tuple(len(strip) for strip in strips), order=order))
+    content += b"\0" * (len(content) % 2)
+    entries = b""
+    for tag, kind, count, value in sorted(fields, key=lambda field: field[0]):
+        entry = struct.pack(order + "HHI", tag, kind, count)
+        if len(value) > 4:
+            entry += struct.pack(order + "I", 8 + len(content))
+            content += value + b"\0" * (len(value) % 2)
+        else:
+            entry += value.ljust(4, b"\0")
+        entries += entry
+    header = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8 + len(content))
+    count, tail = struct.pack(order + "H", len(fields)), struct.pack(order + "I", next_directory)
+    return header + content + count + entries + tail + behind
+
+
+def packed(content, compression):
+    """Bytes as TIFF's compression of this number has them."""
+    if compression == 1:
+        return content
+    if compression in {8, 32946}:
+        return zlib.compress(content)
+    name = {5: "tiff_lzw", 32773: "packbits"}[compression]
+    file = encoded(np.frombuffer(content, dtype=np.uint8)[np.newaxis], "TIFF", compression=name)
+    with Image.open(io.BytesIO(file)) as picture:
+        (offset,), (size,) = picture.tag_v2[273], picture.tag_v2[279]
+    return file[offset : offset + size]
+
+
+def tiff(
+    samples,
+    *more,
+    order="<",
+    compression=1,
+    photometric=None,
+    predictor=1,
+    planar=1,
+    rows=None,
+    tile=None,
+    alpha=2,
+    left_out=(),
+    **how,
+):
+    """A TIFF from (H, W, C) of 8 or 16 bits, in strips of so many *rows* or in tiles of (height, width).
+
+    *more* are further fields; of the same tag they replace what would be there. *left_out* are tags that are missing.
+    """
+    height, width, channels = samples.shape
+    colours = 1 if channels < 3 else 3
+    how_many = {
+        256: width,
+        257: height,
+        258: (samples.itemsize * 8,) * channels,
+        259: compression,
+        262: {1: 1, 3: 2}[colours] if photometric is None else photometric,
+        277: channels,
+        284: planar,
+        317: predictor,
+    }
+    if tile is None:
+        how_many[278] = rows or height
+    else:
+        how_many |= {322: tile[1], 323: tile[0]}
+        how |= {"offsets": 324, "sizes": 325}
+    if channels > colours:
+        how_many[338] = alpha
+    fields = {tag: tiff_field(tag, values, order=order, kind=3) for tag, values in how_many.items()}
+    fields |= {field[0]: field for field in more}
+    planes = [samples] if planar == 1 else [samples[..., [channel]] for channel in range(channels)]
+    pieces = [
+        piece
+        for plane in planes
+        for piece in (
+            _tiles(plane, *tile)
+            if tile
+            else (plane[y : y + (rows or height)] for y in range(0, height, rows or height))
+        )
+    ]
+    if predictor == 2:
+        pieces = [np.diff(piece, axis=1, prepend=piece.dtype.type(0)) for piece in pieces]
+    strips = [packed(piece.astype(f"{order}u{piece.itemsize}").tobytes(), compression) for piece in pieces]
+    return tiff_of([field for tag, field in fields.items() if tag not in left_out], strips, order=order, **how)
+
+
+def _tiles(plane, height, width):
+    down, across = -plane.shape[0] % height, -plane.shape[1] % width
+    whole = np.pad(plane, ((0, down), (0, across), (0, 0)), constant_values=99)
+    for y in range(0, len(whole), height):
+        for x in range(0, whole.shape[1], width):
+            yield whole[y : y + height, x : x + width]
+
+
 # Colour profiles
 
 

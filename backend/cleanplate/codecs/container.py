@@ -6,7 +6,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from cleanplate.codecs import jpeg, png, webp
+from cleanplate.codecs import jpeg, png, tiff_file, webp
 from cleanplate.codecs.parts import STRAY, TRAILING, Part
 from cleanplate.errors import DamagedImageError, NotAnImageError, UnsupportedImageError
 
@@ -20,27 +20,40 @@ class Format(StrEnum):
     JPEG = "jpeg"
     PNG = "png"
     WEBP = "webp"
+    TIFF = "tiff"
 
     @property
     def extension(self) -> str:
-        """What a file's name ends with, without the dot."""
-        return "jpg" if self is Format.JPEG else self.value
+        """What a new file's name ends with, without the dot."""
+        return self.extensions[0]
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        """What a file's name may end with, without the dot."""
+        return _EXTENSIONS.get(self, (self.value,))
+
+
+_EXTENSIONS: Final[Mapping[Format, tuple[str, ...]]] = MappingProxyType(
+    {Format.JPEG: ("jpg", "jpeg"), Format.TIFF: ("tif", "tiff")}
+)
 
 
 _OTHER_FORMATS: Final = (
     (0, b"GIF8", "GIF"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "BigTIFF"),
+    (0, b"MM\0+", "BigTIFF"),
     (0, b"BM", "BMP"),
     (4, b"ftypavif", "AVIF"),
     (4, b"ftypavis", "AVIF"),
     (4, b"ftyphei", "HEIC"),
     (4, b"ftyphev", "HEIC"),
     (4, b"ftypmif1", "HEIC"),
+    (4, b"ftypmsf1", "HEIC"),
     (4, b"jP  \r\n\x87\n", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"\xff\x0a", "JPEG XL"),
     (4, b"JXL \r\n\x87\n", "JPEG XL"),
+    (0, b"II\xbc", "JPEG XR"),
     (0, b"8BPS", "Photoshop"),
 )
 
@@ -79,8 +92,45 @@ _WEBP_CHUNK_NAMES: Final = MappingProxyType(
     {"EXIF": "EXIF", "XMP ": "XMP", "ICCP": "ICC profile", "ANIM": "animation", "ANMF": "animation frame"}
 )
 
+_TIFF_FIELD_NAMES: Final = MappingProxyType(
+    {
+        269: "document name",
+        270: "description",
+        271: "maker",
+        272: "model",
+        274: "orientation",
+        285: "page name",
+        305: "software",
+        306: "time",
+        315: "artist",
+        316: "host computer",
+        320: "palette",
+        322: "tiles",
+        323: "tiles",
+        324: "tiles",
+        325: "tiles",
+        330: "further images",
+        513: "thumbnail",
+        700: "XMP",
+        33432: "copyright",
+        33550: "GeoTIFF",
+        33922: "GeoTIFF",
+        34264: "GeoTIFF",
+        34735: "GeoTIFF",
+        34736: "GeoTIFF",
+        34737: "GeoTIFF",
+        33723: "IPTC",
+        34377: "Photoshop",
+        34665: "EXIF",
+        34675: "ICC profile",
+        34853: "GPS",
+        37724: "Photoshop",
+        42112: "GDAL",
+    }
+)
+
 _WALKERS: Final[Mapping[Format, Callable[[bytes], Iterator[Part]]]] = MappingProxyType(
-    {Format.JPEG: jpeg.walk, Format.PNG: png.walk, Format.WEBP: webp.walk}
+    {Format.JPEG: jpeg.walk, Format.PNG: png.walk, Format.WEBP: webp.walk, Format.TIFF: tiff_file.walk}
 )
 
 
@@ -97,12 +147,14 @@ def format_of(data: bytes) -> Format:
         return Format.PNG
     if webp.is_webp(data):
         return Format.WEBP
+    if data.startswith(tiff_file.SIGNATURES):
+        return Format.TIFF
     for offset, mark, name in _OTHER_FORMATS:
-        if data[offset:].startswith(mark):
-            raise UnsupportedImageError(f"{name} images cannot be handled, only JPEG, PNG and WebP")
+        if data.startswith(mark, offset):
+            raise UnsupportedImageError(f"{name} images cannot be handled: convert it to JPEG or PNG first")
     if not data:
         raise NotAnImageError("the file is empty")
-    raise NotAnImageError("the file is no JPEG, PNG or WebP image")
+    raise NotAnImageError("the file is no JPEG, PNG, WebP or TIFF image")
 
 
 def parts_of(data: bytes) -> tuple[Part, ...]:
@@ -183,6 +235,27 @@ def _forbidden_webp(parts: Sequence[Part]) -> Iterator[str]:
             yield _WEBP_CHUNK_NAMES.get(part.kind) or _leftover(part) or f"{part.kind.strip()} chunk"
 
 
+def _forbidden_tiff(parts: Sequence[Part]) -> Iterator[str]:
+    data = parts[0].file
+    first, *others = tiff_file.directories(data)
+    seen: set[int] = set()
+    for field in first.fields:
+        if field.tag in seen:
+            yield f"second field {field.tag}"
+        elif field.tag not in tiff_file.NEEDED:
+            yield _TIFF_FIELD_NAMES.get(field.tag, f"field {field.tag}")
+        elif any(data[slice(*field.unused)]):
+            yield f"bytes behind the value of field {field.tag}"
+        seen.add(field.tag)
+    yield from ("second image" for _ in others)
+    for part in parts:
+        # A zero may stand where the next piece must begin at an even place.
+        name = _leftover(part)
+        if name and part.content.strip(b"\0"):
+            yield name
+    yield from tiff_file.hidden_behind_samples(data)
+
+
 def _leftover(part: Part) -> str | None:
     return {TRAILING: f"{part.content_bytes} bytes behind the image", STRAY: f"{part.content_bytes} stray bytes"}.get(
         part.kind
@@ -190,5 +263,10 @@ def _leftover(part: Part) -> str | None:
 
 
 _FORBIDDEN: Final[Mapping[Format, Callable[[Sequence[Part]], Iterator[str]]]] = MappingProxyType(
-    {Format.JPEG: _forbidden_jpeg, Format.PNG: _forbidden_png, Format.WEBP: _forbidden_webp}
+    {
+        Format.JPEG: _forbidden_jpeg,
+        Format.PNG: _forbidden_png,
+        Format.WEBP: _forbidden_webp,
+        Format.TIFF: _forbidden_tiff,
+    }
 )

@@ -4,24 +4,23 @@ Nothing is decoded before the file's own headers have been found to be within th
 what it needs: no metadata, no profile, no second image ever reaches it.
 """
 
-import io
-import struct
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from cleanplate.codecs import jpeg, png, tiff, webp
+from cleanplate.codecs import decoding, jpeg, png, tiff, tiff_file, webp
 from cleanplate.codecs.colour import CONVERTED, MAX_PROFILE_BYTES, in_srgb
 from cleanplate.codecs.container import Format, format_of, parts_of
 from cleanplate.codecs.jpeg import ImageKind
 from cleanplate.codecs.parts import TRAILING, Part
 from cleanplate.codecs.picture import OPAQUE, PIXEL, Container, Picture, Samples, black_where_clear, widened
+from cleanplate.codecs.tiff_samples import samples_from_spans
+from cleanplate.codecs.turning import TURNS, Turn
 from cleanplate.codecs.writing import encoding_notes
 from cleanplate.domain.image import Mask, Size
 from cleanplate.errors import DamagedImageError, ImageTooLargeError, UnsupportedImageError
@@ -31,6 +30,10 @@ MAX_SIDE: Final = 65_535
 _DEEP: Final = 16
 _COLOUR_DIMENSIONS: Final = 3
 _PALETTE_ENTRIES: Final = 256
+_NO_PALETTE: Final = "the palette became full colours"
+_OTHER_SPACE: Final = "a colour space other than sRGB was left out"
+_TILING: Final = 4
+"""Tiles may have so many times the pixels of their image: of a small one they have many."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class ImageLimits:
 
 
 def picture_from_bytes(data: bytes, limits: ImageLimits) -> Picture:
-    """Read a JPEG, PNG or WebP, told by its content alone, and turn it upright.
+    """Read a JPEG, PNG, WebP or TIFF, told by its content alone, and turn it upright.
 
     Raises:
         NotAnImageError: It is no image.
@@ -108,7 +111,7 @@ def _read_jpeg(parts: Sequence[Part], limits: ImageLimits) -> Picture:
     notes = _require_one_image(parts)
     tables = jpeg.tables(parts, frame)
     kept = (part for part in parts if part.kind in jpeg.ESSENTIAL or jpeg.is_jfif(part) or jpeg.is_adobe(part))
-    picture = _decoded(JpegImagePlugin.JpegImageFile, b"".join(part.whole for part in kept), frame.size)
+    picture = decoding.decoded(JpegImagePlugin.JpegImageFile, b"".join(part.whole for part in kept), frame.size)
     if picture.mode == "CMYK":
         notes += ("inks (CMYK) became colours (RGB)",)
     picture, changed = in_srgb(picture, jpeg.profile(parts))
@@ -156,11 +159,11 @@ def _read_png(parts: Sequence[Part], limits: ImageLimits) -> Picture:
 def _png_notes(parts: Sequence[Part], header: png.Header) -> tuple[str, ...]:
     notes = []
     if header.colour_type == png.PALETTE:
-        notes.append("the palette became full colours")
+        notes.append(_NO_PALETTE)
     elif header.bit_depth < 8:  # noqa: PLR2004 - a copy has bytes
         notes.append(f"samples of {header.bit_depth} bit became samples of 8")
     if png.has_other_colours(parts):
-        notes.append("a colour space other than sRGB was left out")
+        notes.append(_OTHER_SPACE)
     return tuple(notes)
 
 
@@ -176,7 +179,7 @@ def _png_header(parts: Sequence[Part], limits: ImageLimits) -> png.Header:
 def _png_samples(parts: Sequence[Part], header: png.Header) -> tuple[Samples, Samples | None]:
     """(H, W) or (H, W, 3) of colour and (H, W) of alpha, if there is any; palettes and transparent colours applied."""
     file = png.SIGNATURE + b"".join(part.whole for part in parts if part.kind in png.ESSENTIAL)
-    samples: Samples = np.asarray(_decoded(PngImagePlugin.PngImageFile, file, header.size))
+    samples: Samples = np.asarray(decoding.decoded(PngImagePlugin.PngImageFile, file, header.size))
     # The decoder leaves missing rows black and says nothing; only where that may have happened they are counted.
     if (header.interlaced or not samples[-1].any()) and png.surplus_bytes(parts) < 0:
         raise DamagedImageError("the PNG is cut short: it has fewer rows than its header says")
@@ -232,7 +235,7 @@ def _read_webp(parts: Sequence[Part], limits: ImageLimits) -> Picture:
     header = webp.header(parts)
     _require_size_within(header.size, limits)
     _require_agreed("WebP", webp.orientation(parts))
-    picture = _decoded(WebPImagePlugin.WebPImageFile, webp.essential(parts, header), header.size)
+    picture = decoding.decoded(WebPImagePlugin.WebPImageFile, webp.essential(parts, header), header.size)
     samples = np.asarray(picture)
     colour, notes = _samples_in_srgb(samples[..., :3], webp.profile(parts))
     container = Container(
@@ -244,6 +247,54 @@ def _read_webp(parts: Sequence[Part], limits: ImageLimits) -> Picture:
     return _upright(colour, samples[..., 3] if picture.mode == "RGBA" else None, container, tiff.UPRIGHT)
 
 
+def _read_tiff(parts: Sequence[Part], limits: ImageLimits) -> Picture:
+    file = parts[0].file
+    header = tiff_file.header(file)
+    _require_size_within(header.size, limits)
+    if header.stored_size.pixels > max(limits.max_pixels, _TILING * header.size.pixels):
+        raise ImageTooLargeError(f"the tiles of the image have {header.stored_size.pixels} pixels, mostly unused")
+    spans = tiff_file.spans(file, header)
+    notes = _require_one_page(file)
+    colour, alpha = _tiff_colour(file, header, samples_from_spans(file, header, spans))
+    if header.photometric == tiff_file.INDEXED:
+        notes += (_NO_PALETTE,)
+    if tiff_file.has_other_colours(file):
+        notes += (_OTHER_SPACE,)
+    colour, changed = _samples_in_srgb(colour, tiff_file.profile(file))
+    container = Container(Format.TIFF, grey=colour.ndim != _COLOUR_DIMENSIONS, notes=(*notes, *changed))
+    return _upright(colour, alpha, container, tiff.orientation(file))
+
+
+def _require_one_page(file: bytes) -> tuple[str, ...]:
+    """Refuse a TIFF of several images. Smaller versions of the first are left out: they show nothing else."""
+    smaller = tiff_file.other_images(file)
+    if not all(smaller):
+        message = f"a TIFF of {len(smaller) + 1} images cannot be handled: a copy would need every one of them cleaned"
+        raise UnsupportedImageError(message)
+    return ("smaller versions were left out",) if smaller else ()
+
+
+def _tiff_colour(file: bytes, header: tiff_file.Header, samples: Samples) -> tuple[Samples, Samples | None]:
+    """(H, W) or (H, W, 3) of colour and (H, W) of alpha, if there is any."""
+    alpha = None if header.premultiplied is None else samples[..., -1]
+    if alpha is not None and header.premultiplied and not (alpha == np.iinfo(alpha.dtype).max).all():
+        message = "a TIFF whose colours were multiplied by alpha cannot be handled: save it with unassociated alpha"
+        raise UnsupportedImageError(message)
+    if header.photometric == tiff_file.INDEXED:
+        return _tiff_palette(file)[samples[..., 0]], alpha
+    if header.photometric == tiff_file.RGB:
+        return samples[..., :3], alpha
+    return ~samples[..., 0] if header.photometric == tiff_file.WHITE_IS_ZERO else samples[..., 0], alpha
+
+
+def _tiff_palette(file: bytes) -> Samples:
+    """In 8 bits if they can say the same, in 16 otherwise."""
+    colours = tiff_file.palette(file)
+    eight = (colours >> 8).astype(np.uint8)
+    exact = np.array_equal(widened(eight), colours) or not (colours & 0xFF).any()
+    return eight if exact else colours
+
+
 def _require_agreed(name: str, orientation: int) -> None:
     """Refuse a turned image that some browsers turn upright and others do not.
 
@@ -251,25 +302,6 @@ def _require_agreed(name: str, orientation: int) -> None:
     """
     if orientation != tiff.UPRIGHT:
         raise UnsupportedImageError(f"a {name} that is turned by EXIF cannot be handled: browsers disagree about it")
-
-
-_Plugin: TypeAlias = Callable[[io.BytesIO], ImageFile.ImageFile]
-
-
-def _decoded(plugin: _Plugin, file: bytes, size: Size) -> Image.Image:
-    """Decode with one of Pillow's plugins, chosen by us: none of the others is ever asked."""
-    try:
-        picture = plugin(io.BytesIO(file))
-        picture.load()
-    except Image.DecompressionBombError as error:
-        raise ImageTooLargeError(
-            f"the image of {size.width}×{size.height} is beyond the decoder's own limit"
-        ) from error
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError, struct.error, zlib.error) as error:
-        raise DamagedImageError("the image's samples are cut short or broken") from error
-    if picture.size != size:
-        raise DamagedImageError("the image's headers contradict each other")
-    return picture
 
 
 def _samples_in_srgb(samples: Samples, profile: bytes | None) -> tuple[Samples, tuple[str, ...]]:
@@ -295,27 +327,9 @@ def _notes_of_deep_srgb(mode: str, profile: bytes) -> tuple[str, ...]:
 # Turning upright
 
 
-class _Turn(NamedTuple):
-    """What makes a stored image upright: exchange rows and columns, then mirror."""
-
-    transposed: bool
-    from_right: bool
-    from_bottom: bool
-
-
-_TURNS: Final[Mapping[int, _Turn]] = MappingProxyType(
-    {
-        orientation: _Turn(*(bool(flag) for flag in flags))
-        for orientation, flags in enumerate(
-            ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 0, 1)), start=1
-        )
-    }
-)
-
-
 def _upright(colour: Samples, alpha: Samples | None, container: Container, orientation: int) -> Picture:
     """The picture of (H, W) or (H, W, 3) of colour and (H, W) of alpha, as they are stored."""
-    turn = _TURNS[orientation]
+    turn = TURNS[orientation]
     image = colour if colour.ndim == _COLOUR_DIMENSIONS else colour[..., np.newaxis]
     if alpha is not None:
         image, alpha = black_where_clear(image, alpha), _turned(alpha, turn)
@@ -335,7 +349,7 @@ def _deep(alpha: Samples) -> Samples:
     return alpha if alpha.dtype == np.uint16 else widened(alpha)
 
 
-def _turned(array: Samples, turn: _Turn) -> Samples:
+def _turned(array: Samples, turn: Turn) -> Samples:
     if turn.transposed:
         array = array.swapaxes(0, 1)
     array = array[:: -1 if turn.from_bottom else 1, :: -1 if turn.from_right else 1]
@@ -343,5 +357,5 @@ def _turned(array: Samples, turn: _Turn) -> Samples:
 
 
 _READERS: Final[Mapping[Format, Callable[[Sequence[Part], ImageLimits], Picture]]] = MappingProxyType(
-    {Format.JPEG: _read_jpeg, Format.PNG: _read_png, Format.WEBP: _read_webp}
+    {Format.JPEG: _read_jpeg, Format.PNG: _read_png, Format.WEBP: _read_webp, Format.TIFF: _read_tiff}
 )

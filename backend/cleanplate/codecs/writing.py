@@ -10,7 +10,8 @@ from PIL import Image
 
 from cleanplate.codecs import deep_png
 from cleanplate.codecs.container import Format
-from cleanplate.codecs.picture import OPAQUE, Container, Picture, black_where_clear
+from cleanplate.codecs.picture import OPAQUE, Container, Picture, black_where_clear, samples_of
+from cleanplate.codecs.tiff_writing import tiff_from_samples
 from cleanplate.domain.image import Mask, size_of
 from cleanplate.errors import UnsupportedImageError
 
@@ -82,6 +83,10 @@ def _write_png(picture: Picture, file: io.BytesIO) -> None:
         _visible(picture).save(file, format="PNG", compress_level=_PNG_LEVEL)
 
 
+def _write_tiff(picture: Picture, file: io.BytesIO) -> None:
+    file.write(tiff_from_samples(samples_of(picture)))
+
+
 def _write_webp(picture: Picture, file: io.BytesIO) -> None:
     if picture.container.lossless:
         _visible(picture).save(
@@ -105,5 +110,5 @@ def _visible(picture: Picture) -> Image.Image:
 
 
 _WRITERS: Final[Mapping[Format, Callable[[Picture, io.BytesIO], None]]] = MappingProxyType(
-    {Format.JPEG: _write_jpeg, Format.PNG: _write_png, Format.WEBP: _write_webp}
+    {Format.JPEG: _write_jpeg, Format.PNG: _write_png, Format.WEBP: _write_webp, Format.TIFF: _write_tiff}
 )

@@ -34,6 +34,16 @@ TRANSPARENT = np.dstack([PHOTO, PHOTO[..., 0]])
 
 def test_the_first_bytes_tell_the_format():
     assert [format_of(data) for data in (JPEG, PNG, WEBP)] == [Format.JPEG, Format.PNG, Format.WEBP]
+    assert [format_of(start + bytes(99)) for start in (b"II*\0", b"MM\0*")] == [Format.TIFF, Format.TIFF]
+
+
+def test_a_format_knows_how_its_files_names_may_end():
+    assert {kind: kind.extensions for kind in Format} == {
+        Format.JPEG: ("jpg", "jpeg"),
+        Format.PNG: ("png",),
+        Format.WEBP: ("webp",),
+        Format.TIFF: ("tif", "tiff"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from cleanplate.codecs import reading
+from cleanplate.codecs import decoding
 from cleanplate.codecs.colour import CONVERTED, IGNORED
 from cleanplate.codecs.container import Format, forbidden_parts
 from cleanplate.codecs.images import (
@@ -50,6 +50,7 @@ FORMATS = {
     "PNG": encoded(PHOTO, "PNG"),
     "WEBP": encoded(PHOTO, "WEBP"),
     "WEBP lossless": encoded(PHOTO, "WEBP", lossless=True),
+    "TIFF": encoded(PHOTO, "TIFF", compression="tiff_lzw"),
 }
 
 # 32×8 pixels, left half #c02040, right half #2040c0, written by ImageMagick as YCCK with Adobe's inverted inks.
@@ -71,7 +72,7 @@ def no_decoder(monkeypatch):
     def decode(*_):
         pytest.fail("something was decoded")
 
-    monkeypatch.setattr(reading, "_decoded", decode)
+    monkeypatch.setattr(decoding, "decoded", decode)
 
 
 def read(data, limits=LIMITS):
@@ -95,11 +96,11 @@ def test_an_image_is_read_to_the_samples_that_its_decoder_gives(kind):
     assert picture.image.flags.writeable
     assert picture.alpha is None
     assert picture.container.format == kind.split()[0].lower()
-    assert picture.container.lossless == (kind in {"PNG", "WEBP lossless"})
+    assert picture.container.lossless == (kind in {"PNG", "WEBP lossless", "TIFF"})
     assert picture.container.notes == ()
 
 
-@pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
+@pytest.mark.parametrize(("kind", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("TIFF", "tif")])
 def test_a_container_knows_what_its_files_are_called(kind, extension):
     assert read(FORMATS[kind]).container.extension == extension
 
@@ -128,9 +129,37 @@ def test_what_is_no_image_is_refused_whatever_its_name_says(data):
 
 
 @pytest.mark.usefixtures("no_decoder")
-@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "AVIF", "JPEG2000"])
-def test_images_of_other_formats_are_refused_by_name(kind):
-    with pytest.raises(UnsupportedImageError, match="images cannot be handled, only JPEG, PNG and WebP"):
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"GIF89a", "GIF"),
+        (b"BM" + bytes(8), "BMP"),
+        (b"\0\0\0\x20ftypavif", "AVIF"),
+        (b"\0\0\0\x1cftypavis", "AVIF"),
+        (b"\0\0\0\x18ftypheic", "HEIC"),
+        (b"\0\0\0\x18ftyphevc", "HEIC"),
+        (b"\0\0\0\x18ftypmif1", "HEIC"),
+        (b"\0\0\0\x18ftypmsf1", "HEIC"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51", "JPEG 2000"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"II+\0\x08\0\0\0", "BigTIFF"),
+        (b"II\xbc\1", "JPEG XR"),
+        (b"8BPS", "Photoshop"),
+    ],
+)
+def test_images_of_other_formats_are_refused_by_name_and_told_what_to_do(start, name):
+    with pytest.raises(UnsupportedImageError) as refusal:
+        read(start + bytes(100))
+
+    assert str(refusal.value) == f"{name} images cannot be handled: convert it to JPEG or PNG first"
+
+
+@pytest.mark.usefixtures("no_decoder")
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "AVIF", "JPEG2000"])
+def test_what_pillow_writes_in_other_formats_is_refused(kind):
+    with pytest.raises(UnsupportedImageError, match="convert it to JPEG or PNG first"):
         read(encoded(PHOTO, kind))
 
 
@@ -343,7 +372,13 @@ def frames():
 @pytest.mark.usefixtures("no_decoder")
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("GIF", "GIF"), ("PNG", "animated PNG"), ("WEBP", "animated WebP"), ("MPO", "3 images \\(MPO\\)")],
+    [
+        ("GIF", "GIF"),
+        ("PNG", "animated PNG"),
+        ("WEBP", "animated WebP"),
+        ("MPO", "3 images \\(MPO\\)"),
+        ("TIFF", "a TIFF of 3 images"),
+    ],
 )
 def test_files_of_several_frames_are_refused_and_none_is_silently_kept(kind, said):
     first, *others = frames()
@@ -792,7 +827,7 @@ def test_a_file_holds_its_samples_and_nothing_else(kind):
 
     assert forbidden_parts(written) == ()
     assert read(written).container == read(FORMATS[kind]).container
-    if kind in {"PNG", "WEBP lossless"}:
+    if kind in {"PNG", "WEBP lossless", "TIFF"}:
         np.testing.assert_array_equal(read(written).image, PHOTO)
 
 
