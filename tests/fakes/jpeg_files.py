@@ -1,6 +1,7 @@
 """JPEGs of every make, and what an independent reader finds in them."""
 
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,6 +9,9 @@ import numpy as np
 from PIL import Image
 
 from fakes.image_files import encoded
+
+HAS_JPEGLIB = find_spec("jpeglib") is not None
+"""Whether copies of JPEGs keep the coefficients of their sources; without it they are encoded again, and marked."""
 
 # How an upright image is stored so that EXIF turns it upright again.
 _STORED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}

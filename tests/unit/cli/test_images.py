@@ -9,6 +9,7 @@ import pytest
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.pipeline.plan import grid_of, touched
 from fakes.image_files import encoded, photograph
+from fakes.jpeg_files import HAS_JPEGLIB
 
 LIMITS = ImageLimits()
 
@@ -51,7 +52,7 @@ def test_a_copy_differs_under_the_mask_and_nowhere_else(cleanplate, files, kind)
     assert not red.any()
     outside = ~touched(mask, grid_of(original.container))
     errors = np.abs(copy.image[outside].astype(int) - original.image[outside].astype(int))
-    assert errors.max() <= (0 if original.container.lossless else 8)
+    assert errors.max() <= (0 if original.container.lossless or HAS_JPEGLIB else 8)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -62,7 +63,7 @@ def test_a_copy_that_was_made_is_found_to_keep_the_contract(cleanplate, files, k
 
     assert answer.exit_code == 0
     assert "keeps the contract" in answer.stdout
-    assert ("re-encoded" in answer.stdout) == (kind == "jpg")
+    assert ("re-encoded" in answer.stdout) == (kind == "jpg" and not HAS_JPEGLIB)
 
 
 def test_cleaning_prints_each_level_of_the_contract_and_the_file(cleanplate, files) -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cleanplate.codecs import coefficients
 from cleanplate.codecs.container import forbidden_parts
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.engines.inpainters.opencv import OpenCvInpainter
@@ -13,7 +14,10 @@ from cleanplate.engines.registry import load_inpainter
 from cleanplate.errors import CertificateError, EngineError, NothingToRemoveError, SizeMismatchError
 from cleanplate.pipeline.certificate import Verdict
 from cleanplate.pipeline.clean import CleanCopy, Original, clean_copy, clean_image
+from cleanplate.pipeline.encoding import LOSSLESS as LOSSLESS_FILE
+from cleanplate.pipeline.encoding import SPLICED, WHOLE
 from cleanplate.pipeline.plan import Grid, grid_of, plan_from_mask, touched
+from fakes.jpeg_files import HAS_JPEGLIB
 
 LIMITS = ImageLimits()
 HEIGHT, WIDTH = 83, 118
@@ -72,6 +76,7 @@ FILES = {
     "webp": lambda image: file_of(image, "WEBP", quality=80),
 }
 LOSSLESS = ("png", "grey png", "lossless webp")
+KEPT = [kind for kind in FILES if kind in LOSSLESS or ("jpeg" in kind and HAS_JPEGLIB)]
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -79,21 +84,41 @@ def test_what_is_under_the_mask_is_gone_and_the_copy_certified(kind) -> None:
     content = FILES[kind](scene())
     copy = cleaned(content)
 
-    expected = Verdict.PASS if kind in LOSSLESS else Verdict.RE_ENCODED
+    expected = Verdict.PASS if kind in KEPT else Verdict.RE_ENCODED
     assert verdicts(copy) == {"L1": Verdict.PASS, "L2": Verdict.PASS, "L3": expected, "L4": Verdict.PASS}
-    assert copy.certificate.re_encoded == (kind not in LOSSLESS)
+    assert copy.certificate.re_encoded == (kind not in KEPT)
     before, after = (picture_from_bytes(data, LIMITS).image[mask()].astype(int) for data in (content, copy.content))
     assert np.abs(before - after).mean() > 10
     assert forbidden_parts(copy.content) == ()
 
 
-@pytest.mark.parametrize("kind", LOSSLESS)
-def test_outside_the_mask_a_lossless_copy_has_every_sample(kind) -> None:
+@pytest.mark.parametrize("kind", KEPT)
+def test_outside_the_mask_a_copy_has_every_sample(kind) -> None:
     content = FILES[kind](scene())
 
-    before, after = (picture_from_bytes(data, LIMITS).image for data in (content, cleaned(content).content))
+    before, after = (picture_from_bytes(data, LIMITS) for data in (content, cleaned(content).content))
 
-    np.testing.assert_array_equal(after[~mask()], before[~mask()])
+    outside = ~touched(mask(), grid_of(before.container))
+    np.testing.assert_array_equal(after.image[outside], before.image[outside])
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_the_certificate_says_how_much_was_encoded_again(kind) -> None:
+    how = cleaned(FILES[kind](scene())).certificate.parameters["encoding"]
+
+    assert how == (LOSSLESS_FILE if kind in LOSSLESS else SPLICED if kind in KEPT else how)
+    assert how.startswith(WHOLE) == (kind not in KEPT)
+
+
+def test_without_jpeglib_a_jpeg_is_encoded_again_and_the_certificate_says_how_that_can_be_helped(monkeypatch) -> None:
+    coefficients._library.cache_clear()
+    monkeypatch.setattr(coefficients, "find_spec", lambda _name: None)
+
+    certificate = cleaned(FILES["jpeg 4:2:0"](scene())).certificate
+
+    assert certificate.re_encoded
+    assert certificate.parameters["encoding"].startswith("the whole image was encoded again: lossless copies")
+    assert certificate.parameters["encoding"].endswith("pip install 'cleanplate[jpeg]'")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FILES if kind != "webp"])
