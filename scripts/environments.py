@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from console import Console, ScriptError, Step
 from processes import start_kept, stop_all
@@ -20,7 +20,7 @@ from processes import start_kept, stop_all
 CHECKOUT: Final = Path(__file__).resolve().parent.parent
 PYPROJECT: Final = CHECKOUT / "pyproject.toml"
 LABEL_STUDIO_VERSION: Final = "1.23.2"
-NEEDED_BYTES: Final = 3 * 1024**3
+GB: Final = 1024**3
 # In the folder while pip works: an environment that still has it was interrupted and is made afresh.
 UNFINISHED: Final = ".cleanplate-unfinished"
 # What pip says when it has everything; before that, it has changed nothing.
@@ -31,12 +31,20 @@ PIP_OPTIONS: Final = ("--no-input", "--disable-pip-version-check")
 
 @dataclass(frozen=True)
 class Contents:
-    """Something an environment must hold: what `pip install` is told, and a fingerprint that changes with it."""
+    """Something an environment must hold.
+
+    Attributes:
+        title: what is said while it is installed.
+        arguments: what `pip install` is told.
+        fingerprint: changes when it must be installed again.
+        needed_gb: how much room on the disk it takes while it is installed.
+    """
 
     name: str
     title: str
     arguments: tuple[str, ...]
     fingerprint: str
+    needed_gb: int = 1
 
     @property
     def stamp(self) -> str:
@@ -76,7 +84,7 @@ class Environment:
         missing = self.missing
         if not missing:
             return
-        _check_machine(self.folder)
+        _check_machine(self.folder, needed_gb=sum(item.needed_gb for item in missing))
         with self._marked_unfinished(console):
             for item in missing:
                 with console.step(item.title) as step:
@@ -127,7 +135,7 @@ def product() -> Environment:
 
 def development() -> Environment:
     """The product's environment, with what its tests and checks need."""
-    return Environment(folder=CHECKOUT / ".venv", contents=(_cleanplate(), _tools()))
+    return Environment(folder=CHECKOUT / ".venv", contents=(_cleanplate(), _extras(), _tools()))
 
 
 def label_studio() -> Environment:
@@ -138,8 +146,21 @@ def label_studio() -> Environment:
         title=f"Installing Label Studio {LABEL_STUDIO_VERSION}",
         arguments=(requirement,),
         fingerprint=_fingerprint(requirement),
+        needed_gb=2,
     )
     return Environment(folder=CHECKOUT / ".venv-label-studio", contents=(contents,))
+
+
+def peer(name: str, requirement: str) -> Environment:
+    """An environment for a library that a benchmark compares with, and for nothing else."""
+    contents = Contents(
+        name=name,
+        title=f"Installing {requirement}",
+        arguments=(requirement,),
+        fingerprint=_fingerprint(requirement),
+        needed_gb=8,
+    )
+    return Environment(folder=CHECKOUT / f".venv-{name}", contents=(contents,))
 
 
 def _cleanplate() -> Contents:
@@ -147,8 +168,20 @@ def _cleanplate() -> Contents:
     return Contents(
         name="cleanplate",
         title="Installing cleanplate",
-        arguments=("--editable", str(CHECKOUT)),
+        arguments=("--editable", f"{CHECKOUT}[jpeg]"),
         fingerprint=_fingerprint(repr((CHECKOUT, project["build-system"], project["project"]))),
+    )
+
+
+def _extras() -> Contents:
+    """What the engines with weights need."""
+    requirements = _pyproject()["project"]["optional-dependencies"]["lama"]
+    return Contents(
+        name="extras",
+        title="Installing the libraries of the engines with weights",
+        arguments=tuple(requirements),
+        fingerprint=_fingerprint("\n".join(requirements)),
+        needed_gb=8,
     )
 
 
@@ -162,7 +195,7 @@ def _tools() -> Contents:
     )
 
 
-def _pyproject() -> Mapping[str, Mapping[str, list[str]]]:
+def _pyproject() -> Mapping[str, Mapping[str, Any]]:
     return tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
 
 
@@ -171,7 +204,7 @@ def _fingerprint(text: str) -> str:
     return hashlib.sha256(f"{version}\n{text}".encode()).hexdigest()
 
 
-def _check_machine(folder: Path) -> None:
+def _check_machine(folder: Path, *, needed_gb: int) -> None:
     if importlib.util.find_spec("ensurepip") is None:
         package = f"python{sysconfig.get_python_version()}-venv"
         raise ScriptError(
@@ -179,9 +212,9 @@ def _check_machine(folder: Path) -> None:
             remedy=f"On Debian and Ubuntu: sudo apt install {package}",
         )
     free = shutil.disk_usage(folder.parent).free
-    if free < NEEDED_BYTES:
+    if free < needed_gb * GB:
         raise ScriptError(
-            f"only {free / 1024**3:.1f} GB are free where the checkout is; the installations need 3 GB",
+            f"only {free / GB:.1f} GB are free where the checkout is; the installations need {needed_gb} GB",
             remedy="Make room and start again.",
         )
 

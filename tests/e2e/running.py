@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -58,6 +59,34 @@ class Product:
             yield
         finally:
             os.kill(worker, signal.SIGCONT)
+
+    @contextmanager
+    def working(self, **settings: str) -> Iterator[None]:
+        """A second worker with these settings, for as long as the block lasts."""
+        command = [str(CHECKOUT / ".venv" / "bin" / "cleanplate"), "work"]
+        log = self.data_dir / "logs" / "second-worker.log"
+        with log.open("w") as output:
+            worker = subprocess.Popen(
+                command,
+                env={**self.settings, **settings},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            yield
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            status = worker.wait(STOP_TIMEOUT_S)
+        assert status == 0, log.read_text()
+
+    def engine_of(self, copy: Mapping[str, Any]) -> str:
+        """What filled the holes of a copy, as its certificate says."""
+        with sqlite3.connect(self.data_dir / "ledger.sqlite3") as ledger:
+            (certificate,) = ledger.execute(
+                "SELECT certificate FROM copies WHERE copy_id = ?", (copy["data"]["cleanplate"],)
+            ).fetchone()
+        return json.loads(certificate)["engine"]
 
     def _process(self, command: str) -> int:
         """The process that runs this command of cleanplate's for this product."""

@@ -3,6 +3,7 @@
 import io
 import json
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,8 @@ PARKED_CARS = CHECKOUT / "samples" / "3-parked-cars.png"
 PLATE = (49.7, 75.2)
 PAINT_BESIDE_THE_PLATE = (57.8, 77.5)
 PASSER_BY = (67.2, 48.3, 72.9, 69.0)
+# The worker imports torch, reads 200 MB and tries what its processor is good at.
+LAMA_WITHIN_S = 120
 # As the template says: how far a mask is grown, as a share of the longer side of its object.
 DILATION = {"Face": 0.08, "Licence plate": 0.06, "Person": 0.04}
 # Decodes brush strokes with Label Studio's own library: reads the JSON of result items, writes one mask for each.
@@ -47,6 +50,14 @@ def masks_of(label_studio_python):
         return [(item["value"]["brushlabels"][0], mask) for item, mask in zip(items, masks, strict=True)]
 
     return decode
+
+
+@pytest.fixture
+def lama_checkpoint(tmp_path) -> Path:
+    """The file of LaMa's weights as it is published, with weights that have learnt nothing."""
+    pytest.importorskip("torch", reason="torch is not installed; scripts/test installs it")
+    checkpoints = import_module("fakes.lama_checkpoints")
+    return checkpoints.torchscript(tmp_path / "big-lama.pt")
 
 
 def where_anything_may_change(masks: list[tuple[str, np.ndarray]]) -> np.ndarray:
@@ -209,3 +220,31 @@ def test_prompts_nobody_accepted_are_flagged_and_nothing_is_published(
     )
     assert (job["task"], job["reason"]) == (task, "unaccepted_prompts")
     assert studio.copies(project) == []
+
+
+def test_the_copy_of_a_boxed_thing_is_filled_by_lama_where_that_is_chosen(
+    labelling: LabellingPage, connected_project, masks_of, product, lama_checkpoint
+) -> None:
+    studio = product.studio
+    project = connected_project(PRIVACY)
+    task = studio.upload(project, PARKED_CARS.name, PARKED_CARS.read_bytes())
+    labelling.open(project=project, task=task)
+    labelling.switch_on_auto_annotation()
+    labelling.choose_smart_tool(RECTANGLE)
+    labelling.choose_label("Person", control="box")
+    labelling.answer_to(lambda: labelling.drag(*PASSER_BY))
+    labelling.accept_suggestions()
+
+    with (
+        product.paused_worker(),
+        product.working(CLEANPLATE_INPAINTER="lama", CLEANPLATE_LAMA_CHECKPOINT=str(lama_checkpoint)),
+    ):
+        annotation = labelling.submit()
+        (copy,) = wait_for(lambda: studio.copies(project), within_s=LAMA_WITHIN_S, what="clean copy")
+
+    original, clean = studio.image(studio.task(project, task)), studio.image(copy)
+    masks = masks_of(studio.annotation(annotation))
+    outside = ~where_anything_may_change(masks)
+    np.testing.assert_array_equal(clean[outside], original[outside])
+    assert changed(original, clean)[masks[0][1]].mean() > 0.95
+    assert product.engine_of(copy).startswith("lama ")
