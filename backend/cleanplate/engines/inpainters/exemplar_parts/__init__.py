@@ -1,0 +1,1 @@
+"""What the exemplar inpainter is made of."""

@@ -1,0 +1,99 @@
+"""A level of the pyramid while its hole is being filled."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS, Descriptors
+from cleanplate.engines.inpainters.exemplar_parts.grid import PATCH_PX, REACH_PX, Floats, rows_and_columns
+from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level
+from cleanplate.engines.inpainters.exemplar_parts.search import Matches, squared
+
+FADE_PER_PX: Final = 1.15
+"""Patches at the hole's edge have seen more of the truth; each pixel further in counts less by this."""
+
+_DOUBT_PERCENTILE: Final = 75
+_LEAST_WEIGHT: Final = 1e-20
+"""Deep inside a wide hole the weights would vanish in float32."""
+
+
+class Canvas:
+    """Holds the image with its hole as it is filled now, and what its patches look like.
+
+    Only what lies near the hole is ever worked out anew. Beyond the image's border all is reflected from what is there
+    now: nothing stale is kept, nor anything of the hole as it was.
+    """
+
+    def __init__(self, level: Level, filled: Floats) -> None:
+        """Start with a guess.
+
+        Args:
+            level: whose hole it is.
+            filled: (h, w, 3) Lab, as the level outside its hole.
+        """
+        self.level = level
+        self._lab = filled.copy()
+        self._descriptors = Descriptors(self._lab)
+
+    @property
+    def lab(self) -> Floats:
+        """(h, w, 3), filled as far as it has come."""
+        return self._lab
+
+    @property
+    def descriptors(self) -> Floats:
+        """(h, w, 18), of the patches as they are now."""
+        return self._descriptors.values
+
+    def vote(self, matches: Matches) -> None:
+        """Fill each pixel of the hole with the weighted mean of what the patches around it say.
+
+        Y. Wexler, E. Shechtman, M. Irani, "Space-Time Completion of Video", PAMI 2007.
+
+        Args:
+            matches: for all patches that touch the hole.
+        """
+        window = self.level.window
+        self._lab[window][self.level.hole[window]] = self._voted(matches)
+        self._descriptors.renew(self._lab, window)
+
+    def energy(self, matches: Matches) -> float:
+        """How far patches are from their sources in looks, on average."""
+        looks = self.descriptors.reshape(-1, self.descriptors.shape[-1])[:, :LOOKS]
+        return float(np.mean(np.sqrt(squared(looks[matches.targets] - looks[matches.sources]))))
+
+    def _voted(self, matches: Matches) -> Floats:
+        level, width = self.level, self.level.shape[1]
+        inner = level.hole[level.window]
+        rows, columns = rows_and_columns(matches.targets, width)
+        at = (rows - level.window[0].start, columns - level.window[1].start)
+        sources = np.zeros(inner.shape, dtype=np.int32)
+        sources[at] = matches.sources
+        weights = np.zeros(inner.shape, dtype=np.float32)
+        weights[at] = self._weights(matches)
+        sums = np.zeros((*inner.shape, 3), dtype=np.float32)
+        flat = self._lab.reshape(-1, 3)
+        for row in range(-REACH_PX, REACH_PX + 1):
+            for column in range(-REACH_PX, REACH_PX + 1):
+                to, of = _shifted(inner.shape, row, column)
+                said = flat.take(sources[of] + (row * width + column), axis=0, mode="clip")
+                said *= weights[of][..., np.newaxis]
+                sums[to] += said
+        totals = cv2.boxFilter(weights, -1, (PATCH_PX, PATCH_PX), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(sums[inner] / totals[inner, np.newaxis])
+
+    def _weights(self, matches: Matches) -> Floats:
+        doubt = max(1.0, float(np.percentile(matches.distances, _DOUBT_PERCENTILE)))
+        inwards = self.level.target_depths * np.float32(np.log(FADE_PER_PX))
+        weights = np.exp(-matches.distances / (2 * doubt) - inwards)
+        return np.asarray(np.maximum(weights, _LEAST_WEIGHT), dtype=np.float32)
+
+
+def _shifted(shape: tuple[int, ...], row: int, column: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    # A patch at p speaks for p + (row, column).
+    height, width = shape
+    return (
+        (slice(max(0, row), height + min(0, row)), slice(max(0, column), width + min(0, column))),
+        (slice(max(0, -row), height + min(0, -row)), slice(max(0, -column), width + min(0, -column))),
+    )

@@ -1,0 +1,80 @@
+"""Places in an image as flat numbers, and which of them may be copied."""
+
+from typing import Final, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.domain.image import Mask
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+Places: TypeAlias = npt.NDArray[np.int32]
+"""Pixels by number: row * width + column."""
+
+REACH_PX: Final = 3
+"""How far a patch reaches from its centre: patches are 7 × 7."""
+
+PATCH_PX: Final = 2 * REACH_PX + 1
+
+_DEPTH_STEPS: Final = 16
+
+
+def reached(mask: Mask) -> Mask:
+    """The centres of all patches that hold a pixel of *mask*."""
+    square = np.ones((PATCH_PX, PATCH_PX), dtype=np.uint8)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), square), dtype=np.bool_)
+
+
+def source_centres(usable: Mask) -> Mask:
+    """The centres of patches that lie wholly inside the image and hold only usable pixels."""
+    centres = ~reached(~usable)
+    centres[:REACH_PX] = centres[-REACH_PX:] = False
+    centres[:, :REACH_PX] = centres[:, -REACH_PX:] = False
+    return centres
+
+
+def places(mask: Mask) -> Places:
+    """The numbers of its True pixels, in order."""
+    return np.flatnonzero(mask).astype(np.int32)
+
+
+def rows_and_columns(numbers: Places, width: int) -> tuple[Places, Places]:
+    """Where places are in an image of this width."""
+    rows = numbers // width
+    return rows, numbers - rows * width
+
+
+def window_of(mask: Mask, margin_px: int) -> tuple[slice, slice]:
+    """The rows and columns of its True pixels and a margin, as far as the image goes.
+
+    Args:
+        mask: (h, w), at least one pixel True.
+        margin_px: how much more on each side.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(0, int(rows[0]) - margin_px), min(mask.shape[0], int(rows[-1]) + 1 + margin_px)),
+        slice(max(0, int(columns[0]) - margin_px), min(mask.shape[1], int(columns[-1]) + 1 + margin_px)),
+    )
+
+
+def depths(mask: Mask) -> Floats:
+    """How far each of its pixels is from the nearest that is not in it, in pixels; the image's border does not count.
+
+    Args:
+        mask: (h, w), not all True.
+    """
+    distances = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV's square roots differ in their last bit with the place of the array in memory.
+    return np.asarray(np.rint(distances * _DEPTH_STEPS) / _DEPTH_STEPS, dtype=np.float32)
+
+
+def inscribed_radius(mask: Mask) -> float:
+    """The radius of the largest circle that fits into the mask, in pixels.
+
+    Args:
+        mask: (h, w), not all True.
+    """
+    return float(depths(mask).max())

@@ -1,0 +1,117 @@
+"""The image and its hole in ever smaller versions, none of which holds anything of what was hidden."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import cv2
+import numpy as np
+
+from cleanplate.domain.image import Mask, RgbImage
+from cleanplate.engines.inpainters.exemplar_parts.grid import (
+    REACH_PX,
+    Floats,
+    Places,
+    depths,
+    inscribed_radius,
+    places,
+    reached,
+    source_centres,
+    window_of,
+)
+
+KNOWN_SHARE: Final = 0.75
+"""A pixel of which less is known belongs to the hole."""
+
+LEAST_SOURCES: Final = 200
+LEAST_SIDE_PX: Final = 4 * REACH_PX + 4
+"""Below these a smaller version has too little to copy from, and the pyramid ends."""
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One floor of the pyramid.
+
+    Attributes:
+        image: (h, w, 3) RGB, black in the hole.
+        hole: (h, w), what has to be filled.
+        usable: (h, w), pixels that may be copied: wholly known, and nothing of them to be avoided.
+    """
+
+    image: RgbImage
+    hole: Mask
+    usable: Mask
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.hole.shape
+
+    @cached_property
+    def hole_pixels(self) -> int:
+        """How many pixels are to be filled."""
+        return int(np.count_nonzero(self.hole))
+
+    @cached_property
+    def centres(self) -> Mask:
+        """(h, w), where the patches that may be copied have their centres."""
+        return source_centres(self.usable)
+
+    @cached_property
+    def sources(self) -> Places:
+        """The same by number."""
+        return places(self.centres)
+
+    @cached_property
+    def targets(self) -> Places:
+        """The centres of all patches that touch the hole."""
+        return places(reached(self.hole))
+
+    @cached_property
+    def window(self) -> tuple[slice, slice]:
+        """The rows and columns of all targets."""
+        return window_of(self.hole, REACH_PX)
+
+    @cached_property
+    def target_depths(self) -> Floats:
+        """(targets,), how deep in the hole their centres are, in pixels; 0 outside."""
+        return depths(self.hole).reshape(-1)[self.targets]
+
+    @cached_property
+    def lab(self) -> Floats:
+        """(h, w, 3) CIE Lab; the hole is black."""
+        return np.asarray(cv2.cvtColor(self.image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab))
+
+
+def pyramid(finest: Level) -> tuple[Level, ...]:
+    """Halve a level until its hole is hardly wider than a patch; the finest comes first."""
+    levels = [finest]
+    while inscribed_radius(levels[-1].hole) > REACH_PX:
+        smaller = _halved(levels[-1])
+        if min(smaller.shape) < LEAST_SIDE_PX or smaller.sources.size < LEAST_SOURCES or not smaller.hole.any():
+            break
+        levels.append(smaller)
+    return tuple(levels)
+
+
+def _halved(level: Level) -> Level:
+    # Every pixel of the result covers 2 × 2: places double exactly from level to level.
+    half = _even(level.hole.shape)
+    known = _shrunk((~level.hole).astype(np.float32), half)
+    image = _shrunk(level.image, half)
+    hole = known < KNOWN_SHARE
+    mixed = (known > 0) & (known < 1)
+    image[mixed] = np.clip(np.rint(image[mixed] / known[mixed, np.newaxis]), 0, 255).astype(np.uint8)
+    image[hole] = 0
+    usable = _shrunk(level.usable.astype(np.float32), half) == 1
+    return Level(image, hole, usable)
+
+
+def _even(shape: tuple[int, int]) -> tuple[int, int]:
+    return shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
+
+
+def _shrunk(array: np.ndarray, even: tuple[int, int]) -> np.ndarray:
+    height, width = array.shape[:2]
+    padded = cv2.copyMakeBorder(array, 0, even[0] - height, 0, even[1] - width, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(padded, (even[1] // 2, even[0] // 2), interpolation=cv2.INTER_AREA))

@@ -1,0 +1,153 @@
+"""Finding for every patch that touches the hole the patch it looks most like."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cleanplate.domain.image import Mask
+from cleanplate.engines.inpainters.exemplar_parts.grid import Floats, Places, rows_and_columns
+
+EXACT_PAIRS: Final = 60_000_000
+"""Up to so many comparisons all are made; beyond, good ones spread to their neighbours."""
+
+_BLOCK_PAIRS: Final = 1_000_000
+_TILE_WANTED: Final = 16
+_TILE_OFFERED: Final = 768
+_BEYOND_ALL: Final = 1e9
+_JUMPS: Final = (4, 1)
+_RANDOM_SHRINK: Final = 0.4
+_RANDOM_TRIES: Final = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Which source each target is to look like.
+
+    Attributes:
+        targets: (n,) patch centres, by number, ascending.
+        sources: (n,) patch centres, by number.
+        distances: (n,) squared distances of their descriptors.
+    """
+
+    targets: Places
+    sources: Places
+    distances: Floats
+
+
+def nearest(targets: Places, sources: Places, descriptors: Floats) -> Matches:
+    """Compare every target with every source."""
+    flat = descriptors.reshape(-1, descriptors.shape[-1])
+    chosen, distances = exact_nearest(flat[targets], flat[sources])
+    return Matches(targets, sources[chosen], distances)
+
+
+def exact_nearest(wanted: Floats, offered: Floats) -> tuple[Places, Floats]:
+    """For each wanted row the number of the nearest offered row, and the squared distance.
+
+    Of equals the first wins.
+    """
+    # The nearest is the one with the greatest product less half its own square: matrix products tell. They are made in
+    # tiles too small for a BLAS to split among its threads: those wait for each other, for long if the machine is busy.
+    columns = -(-len(offered) // _TILE_OFFERED)
+    right = np.zeros((columns * _TILE_OFFERED, offered.shape[1] + 1), dtype=np.float32)
+    right[: len(offered), :-1] = offered
+    right[:, -1] = -_BEYOND_ALL
+    right[: len(offered), -1] = -0.5 * squared(offered)
+    right = right.reshape(columns, _TILE_OFFERED, -1).transpose(0, 2, 1).copy()
+    chosen = np.empty(len(wanted), dtype=np.int32)
+    rows = max(1, _BLOCK_PAIRS // (columns * _TILE_OFFERED * _TILE_WANTED)) * _TILE_WANTED
+    for start in range(0, len(wanted), rows):
+        block = wanted[start : start + rows]
+        tiles = -(-len(block) // _TILE_WANTED)
+        left = np.ones((tiles * _TILE_WANTED, wanted.shape[1] + 1), dtype=np.float32)
+        left[: len(block), :-1] = block
+        products = left.reshape(tiles, 1, _TILE_WANTED, -1) @ right
+        best = np.argmax(products, axis=3)
+        greatest = np.take_along_axis(products, best[..., np.newaxis], axis=3)[..., 0]
+        tile = np.argmax(greatest, axis=1)
+        inside = np.take_along_axis(best, tile[:, np.newaxis], axis=1)[:, 0]
+        chosen[start : start + rows] = (tile * _TILE_OFFERED + inside).reshape(-1)[: len(block)]
+    return chosen, squared(wanted - offered[chosen])
+
+
+def squared(differences: Floats) -> Floats:
+    """The squared length of each row."""
+    return np.asarray(np.einsum("nd,nd->n", differences, differences))
+
+
+class PatchMatch:
+    """The randomised search: good matches spread to neighbours, and each looks around in shrinking circles.
+
+    C. Barnes et al., "PatchMatch: A Randomized Correspondence Algorithm for Structural Image Editing", SIGGRAPH 2009;
+    here all patches take their step at once, and leaps of four pixels make up for the lost order.
+    """
+
+    def __init__(self, targets: Places, centres: Mask, descriptors: Floats, seed: int) -> None:
+        """Prepare a search.
+
+        Args:
+            targets: the patches that look for sources.
+            centres: (h, w), where sources may have their centres.
+            descriptors: (h, w, n). They are not copied: each search sees them as they are then.
+            seed: for the looking around.
+        """
+        self._height, self._width = centres.shape
+        self._centres = centres
+        self._described = descriptors.reshape(-1, descriptors.shape[-1])
+        self._targets = targets
+        self._random = np.random.default_rng(seed)
+        slots = np.full(self._height * self._width, -1, dtype=np.int32)
+        slots[targets] = np.arange(targets.size, dtype=np.int32)
+        self._neighbours = tuple(self._neighbours_at(slots, *step) for step in _steps())
+
+    def improved(self, matches: Matches, rounds: int) -> Matches:
+        """Better sources for the same targets.
+
+        Args:
+            matches: the sources so far; their distances are not looked at.
+            rounds: how often every match spreads and looks around.
+        """
+        wanted = self._described[self._targets]
+        sources = matches.sources.copy()
+        distances = squared(wanted - self._described[sources])
+        for _ in range(rounds):
+            for (row, column), (takers, givers) in zip(_steps(), self._neighbours, strict=True):
+                rows, columns = rows_and_columns(sources[givers], self._width)
+                self._try(sources, distances, wanted, takers, (rows - row, columns - column))
+            self._look_around(sources, distances, wanted)
+        return Matches(self._targets, sources, distances)
+
+    def _neighbours_at(self, slots: Places, row: int, column: int) -> tuple[Places, Places]:
+        rows, columns = rows_and_columns(self._targets, self._width)
+        rows, columns = rows + row, columns + column
+        inside = (rows >= 0) & (rows < self._height) & (columns >= 0) & (columns < self._width)
+        givers = np.where(inside, slots[np.where(inside, rows * self._width + columns, 0)], -1)
+        takers = np.flatnonzero(givers >= 0).astype(np.int32)
+        return takers, givers[takers]
+
+    def _look_around(self, sources: Places, distances: Floats, wanted: Floats) -> None:
+        everyone = np.arange(sources.size, dtype=np.int32)
+        radius = max(self._height, self._width) / 2
+        for _ in range(_RANDOM_TRIES):
+            rows, columns = rows_and_columns(sources, self._width)
+            shifts = np.rint(self._random.uniform(-radius, radius, (2, sources.size))).astype(np.int32)
+            self._try(sources, distances, wanted, everyone, (rows + shifts[0], columns + shifts[1]))
+            radius *= _RANDOM_SHRINK
+
+    def _try(
+        self, sources: Places, distances: Floats, wanted: Floats, takers: Places, tries: tuple[Places, Places]
+    ) -> None:
+        rows, columns = tries
+        inside = (rows >= 0) & (rows < self._height) & (columns >= 0) & (columns < self._width)
+        takers, tried = takers[inside], rows[inside] * self._width + columns[inside]
+        new = self._centres.reshape(-1)[tried] & (tried != sources[takers])
+        takers, tried = takers[new], tried[new]
+        found = squared(wanted[takers] - self._described[tried])
+        better = found < distances[takers]
+        sources[takers[better]] = tried[better]
+        distances[takers[better]] = found[better]
+
+
+def _steps() -> tuple[tuple[int, int], ...]:
+    return tuple(step for jump in _JUMPS for step in ((0, -jump), (0, jump), (-jump, 0), (jump, 0)))
