@@ -130,6 +130,8 @@ _KIND_BYTES: Final = MappingProxyType(
 )
 _NUMBERS: Final = MappingProxyType({1: "u1", 3: "u2", 4: "u4"})
 
+_INFLATE_STEP: Final = 1 << 14
+
 Span: TypeAlias = tuple[int, int]
 """Where something begins and ends in a file."""
 
@@ -348,8 +350,9 @@ def hidden_behind_samples(data: bytes) -> Iterator[str]:
         yield "samples that are packed in a way in which more could hide"
         return
     surplus = _has_surplus if head.compression == PLAIN else _has_surplus_when_inflated
+    found = spans(data, head)
     sizes = [rows * head.row_bytes for rows in head.piece_rows] * head.planes
-    if any(surplus(data[start:end], size) for (start, end), size in zip(spans(data, head), sizes, strict=True)):
+    if any(surplus(data[start:end], size) for (start, end), size in zip(found, sizes, strict=True)):
         yield "bytes behind the samples"
 
 
@@ -458,14 +461,19 @@ def _has_surplus(strip: bytes, size: int) -> bool:
 
 
 def _has_surplus_when_inflated(strip: bytes, size: int) -> bool:
+    left = size
     inflater = zlib.decompressobj()
     try:
-        content = inflater.decompress(strip, size)
-        # The end of the stream is noticed only when one asks for more.
-        content += inflater.decompress(inflater.unconsumed_tail, 1)
+        for start in range(0, len(strip), _INFLATE_STEP):
+            pending = strip[start : start + _INFLATE_STEP]
+            if inflater.eof:
+                return True
+            while pending and left >= 0:
+                left -= len(inflater.decompress(pending, _INFLATE_STEP))
+                pending = inflater.unconsumed_tail
     except zlib.error:
         raise DamagedImageError("the TIFF's samples are not properly compressed") from None
-    return len(content) > size or not inflater.eof or bool(inflater.unused_data)
+    return left < 0 or not inflater.eof or bool(inflater.unused_data)
 
 
 def _compression(tags: _Tags) -> int:
