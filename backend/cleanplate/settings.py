@@ -14,6 +14,9 @@ from cleanplate.errors import SettingsError
 
 PREFIX: Final = "CLEANPLATE_"
 
+NO_ENGINE: Final = "none"
+"""What is set where an engine may be missing and is to be."""
+
 _MIN_SECRET_CHARACTERS: Final = 16
 
 _MIB: Final = 1024 * 1024
@@ -42,6 +45,10 @@ class Settings(BaseSettings):
 
     segmenter: str = Field(default="graphcut", description="Which engine answers clicks.")
     inpainter: str = Field(default="opencv", description="Which engine fills what is removed.")
+    detector: str = Field(
+        default="cascade",
+        description="Which engine finds what nobody labelled and looks at copies again; none: no engine does.",
+    )
 
     approval: str = Field(
         default="submitted", description="What a copy is made from: submitted, ground_truth or choice:<name>=<value>."

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
@@ -31,6 +31,9 @@ from cleanplate.pipeline.publish import Publisher
 from cleanplate.storage.ledger import Ledger
 from cleanplate.storage.names import Names
 from fakes.label_studio import TOKEN
+
+if TYPE_CHECKING:
+    from cleanplate.engines.protocols import Detector
 
 LIMITS = ImageLimits()
 WIDTH, HEIGHT = 96, 64
@@ -96,6 +99,7 @@ class Workshop:
         self.local_root = local_root
         self.approval = Approval.from_text(approval)
         self.inpainter = load_inpainter("opencv")
+        self.detector: Detector | None = None
 
     @cached_property
     def client(self) -> LabelStudioClient:
@@ -136,6 +140,7 @@ class Workshop:
             media=self.media,
             approvals=self.approvals,
             inpainter=self.inpainter,
+            detector=self.detector,
             limits=LIMITS,
             names=self.names,
             places=self.places,

@@ -9,8 +9,8 @@ from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.image import RgbImage
 from cleanplate.domain.policy import Approval
 from cleanplate.engines.embeddings import EmbeddingCache
-from cleanplate.engines.protocols import Inpainter, Segmenter
-from cleanplate.engines.registry import load_inpainter, load_segmenter
+from cleanplate.engines.protocols import Detector, Inpainter, Segmenter
+from cleanplate.engines.registry import load_detector, load_inpainter, load_segmenter
 from cleanplate.errors import PolicyError, SettingsError, StorageUnavailableError
 from cleanplate.jobs.sqlite import SqliteQueue
 from cleanplate.jobs.sweep import Sweeper
@@ -24,7 +24,7 @@ from cleanplate.pipeline.places import Places
 from cleanplate.pipeline.predict import Predictor
 from cleanplate.pipeline.publish import Publisher
 from cleanplate.pipeline.turns import Conversations
-from cleanplate.settings import Settings
+from cleanplate.settings import NO_ENGINE, Settings
 from cleanplate.storage.ledger import Ledger
 from cleanplate.storage.names import Names, load_or_create_key
 
@@ -102,6 +102,11 @@ class Application:
         """Fills what is removed. Raises EngineError if it cannot be loaded."""
         return load_inpainter(self.settings.inpainter)
 
+    @cached_property
+    def detector(self) -> Detector | None:
+        """Finds what nobody labelled. Raises EngineError if it cannot be loaded. None if there is to be none."""
+        return None if self.settings.detector == NO_ENGINE else load_detector(self.settings.detector)
+
     @property
     def limits(self) -> ImageLimits:
         """Which images are refused for their size."""
@@ -110,8 +115,10 @@ class Application:
     @cached_property
     def approvals(self) -> Approvals:
         """What was approved, as jobs."""
+        # What a detector finds changes what may be copied into a hole.
+        engines = [engine.version for engine in (self.inpainter, self.detector) if engine is not None]
         return Approvals(
-            self.client, approval=self.approval, engine=self.inpainter.version, projects=self.settings.projects
+            self.client, approval=self.approval, engine="; ".join(engines), projects=self.settings.projects
         )
 
     @cached_property
@@ -132,6 +139,11 @@ class Application:
         return Places(self.client, self.media, local_root=self.settings.local_files_root)
 
     @cached_property
+    def publisher(self) -> Publisher:
+        """Makes the tasks of copies."""
+        return Publisher(self.client, self.places, self.ledger)
+
+    @cached_property
     def copy_maker(self) -> CopyMaker:
         """Makes and publishes the copy that a job asks for."""
         return CopyMaker(
@@ -139,10 +151,11 @@ class Application:
             media=self.media,
             approvals=self.approvals,
             inpainter=self.inpainter,
+            detector=self.detector,
             limits=self.limits,
             names=self.names,
             places=self.places,
-            publisher=Publisher(self.client, self.places, self.ledger),
+            publisher=self.publisher,
             ledger=self.ledger,
         )
 

@@ -41,9 +41,11 @@ def examine(application: Application, *, backend_url: str | None = None) -> Iter
     yield _data_dir_check(settings.data_dir)
     yield _engine_check("segmenter", settings.segmenter, lambda: application.segmenter.version)
     yield _engine_check("inpainter", settings.inpainter, lambda: application.inpainter.version)
+    yield _engine_check("detector", settings.detector, lambda: _detector_version(application))
     yield from _local_root_checks(settings.local_files_root)
     yield from _label_studio_checks(application, backend_url)
     yield from _queue_checks(application)
+    yield from _second_look_checks(application)
 
 
 def door_checks(client: LabelStudioClient, backend_url: str) -> Iterator[Check]:
@@ -138,6 +140,11 @@ def _engine_check(kind: str, name: str, version: Callable[[], str]) -> Check:
         return Check(kind, Outcome.OK, version())
     except CleanplateError as error:
         return Check(kind, Outcome.FAILED, str(error), f"Set CLEANPLATE_{kind.upper()} to another engine than {name}.")
+
+
+def _detector_version(application: Application) -> str:
+    detector = application.detector
+    return "none is wanted, so nobody looks at copies again" if detector is None else detector.version
 
 
 def _local_root_checks(root: Path | None) -> Iterator[Check]:
@@ -239,3 +246,16 @@ def _queue_checks(application: Application) -> Iterator[Check]:
         yield Check("jobs", Outcome.WARNING, message, f"See cleanplate jobs list --state {state}")
     else:
         yield Check("jobs", Outcome.OK, message)
+
+
+def _second_look_checks(application: Application) -> Iterator[Check]:
+    try:
+        count = application.ledger.waiting_count()
+    except CleanplateError as error:
+        yield Check("ledger", Outcome.FAILED, str(error), "See that CLEANPLATE_DATA_DIR is the right folder.")
+        return
+    if count:
+        message = f"{count} {'copy waits' if count == 1 else 'copies wait'} for a person to look at"
+        yield Check("second look", Outcome.WARNING, message, "See cleanplate second-look list")
+    else:
+        yield Check("second look", Outcome.OK, "no copy waits for one")

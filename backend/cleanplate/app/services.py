@@ -7,6 +7,7 @@ from cleanplate.app.checks import Check, EngineInUse, Outcome, worker_check
 from cleanplate.errors import CleanplateError
 from cleanplate.jobs.job import Job, JobState
 from cleanplate.label_studio.payloads import PredictRequest
+from cleanplate.storage.ledger import CopyRecord
 
 
 class WebServices:
@@ -25,9 +26,11 @@ class WebServices:
     @property
     def engines(self) -> Sequence[EngineInUse]:
         """The engines this installation uses."""
+        detector = self._application.detector
         return (
             EngineInUse("segmenter", self._application.segmenter.version),
             EngineInUse("inpainter", self._application.inpainter.version),
+            *([EngineInUse("detector", detector.version)] if detector else []),
         )
 
     def predict(self, request: PredictRequest) -> list[dict[str, Any]]:
@@ -59,6 +62,14 @@ class WebServices:
     def jobs(self, *, state: JobState, limit: int) -> Sequence[Job]:
         """Jobs in a state, the last changed first."""
         return self._queue.jobs(state=state, limit=limit)
+
+    def second_looks(self, *, limit: int) -> Sequence[CopyRecord]:
+        """Copies that a person should look at, the last changed first."""
+        return self._application.ledger.waiting(limit=limit)
+
+    def second_look_count(self) -> int:
+        """How many there are."""
+        return self._application.ledger.waiting_count()
 
     def checks(self) -> Sequence[Check]:
         """What must be right for clicks and copies, without a look at each project."""

@@ -39,6 +39,9 @@ from cleanplate.label_studio.payloads import (
 COPY_KEY: Final = "cleanplate"
 """The field of a task's data that only copies have."""
 
+LOOK_KEY: Final = "cleanplate_second_look"
+"""The field of a copy's data that says why a person should look at it. The Data Manager can filter by it."""
+
 MAX_ANSWER_BYTES: Final = 512 * 1024 * 1024
 """A page of tasks with many brush strokes may be long; this only stops what never ends."""
 

@@ -10,10 +10,10 @@ import structlog
 from cleanplate.codecs.images import ImageLimits
 from cleanplate.domain.image import size_of
 from cleanplate.domain.policy import Policy
-from cleanplate.engines.protocols import Inpainter
+from cleanplate.engines.protocols import Detector, Inpainter
 from cleanplate.errors import LabelStudioRefusedError, MediaMissingError, PolicyError, SupersededError
 from cleanplate.jobs.job import Job, Lease
-from cleanplate.label_studio.client import COPY_KEY, LabelStudioClient
+from cleanplate.label_studio.client import LabelStudioClient
 from cleanplate.label_studio.config import LabelConfig
 from cleanplate.label_studio.media import Media
 from cleanplate.label_studio.payloads import Annotation, Project, Task
@@ -23,7 +23,7 @@ from cleanplate.pipeline.approvals import Approvals
 from cleanplate.pipeline.clean import CleanCopy, Original, clean_copy
 from cleanplate.pipeline.places import Places
 from cleanplate.pipeline.plan import Plan, grid_of, plan_removal
-from cleanplate.pipeline.publish import Copy, Publisher, task_clause
+from cleanplate.pipeline.publish import Copy, Publisher, task_clause, task_data
 from cleanplate.storage.ledger import Ledger, StoredFile
 from cleanplate.storage.names import Names
 
@@ -50,6 +50,7 @@ class CopyMaker:
         media: where originals are fetched from.
         approvals: says whether the annotation is still what the job was put for.
         inpainter: fills the holes.
+        detector: finds what must not be copied into the holes, and looks at copies again; None: nobody does.
         limits: of images.
         names: what copies and their files are called.
         places: where their files go.
@@ -64,6 +65,7 @@ class CopyMaker:
         media: Media,
         approvals: Approvals,
         inpainter: Inpainter,
+        detector: Detector | None = None,
         limits: ImageLimits,
         names: Names,
         places: Places,
@@ -74,6 +76,7 @@ class CopyMaker:
         self._media = media
         self._approvals = approvals
         self._inpainter = inpainter
+        self._detector = detector
         self._limits = limits
         self._names = names
         self._places = places
@@ -81,7 +84,7 @@ class CopyMaker:
         self._ledger = ledger
 
     def __call__(self, lease: Lease, report: Callable[[str], None]) -> Mapping[str, Any]:
-        """Do the job; what it left: the copy's id, task, file digest and certificate digest."""
+        """Do the job; what it left: the copy's id, task, file digest, certificate digest, and what to look at."""
         job = lease.job
         report("fetch")
         approved = self._approved(job)
@@ -90,7 +93,7 @@ class CopyMaker:
         original = Original.from_bytes(content, self._limits)
         report("plan")
         plan = _plan(approved, original)
-        made = clean_copy(original, plan, self._inpainter, limits=self._limits, report=report)
+        made = clean_copy(original, plan, self._inpainter, limits=self._limits, detector=self._detector, report=report)
         report("store")
         copy = self._stored(job, approved, plan, made)
 
@@ -112,6 +115,7 @@ class CopyMaker:
             "sha256": record.sha256,
             "certificate": copy.certificate.digest,
             "re_encoded": copy.certificate.re_encoded,
+            "second_look": list(record.second_look),
         }
 
     def _approved(self, job: Job) -> _Approved:
@@ -165,7 +169,12 @@ class CopyMaker:
         certificate = made.certificate.with_clauses(
             verification.names_clause(verification.Names(original=_name_of(approved.source_url), copy=file_name)),
             task_clause(
-                data={approved.image_key: address, COPY_KEY: copy_id},
+                data=task_data(
+                    image_key=approved.image_key,
+                    address=address,
+                    copy_id=copy_id,
+                    second_look=made.certificate.second_look,
+                ),
                 source_url=approved.source_url,
                 carried=plan.kept,
                 removed=removed,

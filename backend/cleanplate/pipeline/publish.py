@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import structlog
 
+from cleanplate.errors import SupersededError
 from cleanplate.jobs.job import Subject
-from cleanplate.label_studio.client import COPY_KEY, LabelStudioClient
+from cleanplate.label_studio.client import COPY_KEY, LOOK_KEY, LabelStudioClient
 from cleanplate.label_studio.payloads import Annotation, Task
 from cleanplate.pipeline.certificate import Certificate, Clause, Verdict
 from cleanplate.pipeline.places import Places
@@ -32,6 +34,7 @@ class Copy:
         certificate: its proof.
         carried: result items of the regions that go along.
         region_ids: of all regions of the annotation, whether they go along or not.
+        accepted_at: when a person looked at exactly this copy and found it good.
     """
 
     copy_id: str
@@ -44,11 +47,13 @@ class Copy:
     certificate: Certificate
     carried: Sequence[Mapping[str, Any]]
     region_ids: frozenset[str]
+    accepted_at: datetime | None = None
 
     @property
     def data(self) -> dict[str, str]:
         """The data of its task, all of it."""
-        return {self.image_key: self.address, COPY_KEY: self.copy_id}
+        reasons = () if self.accepted_at else self.certificate.second_look
+        return task_data(image_key=self.image_key, address=self.address, copy_id=self.copy_id, second_look=reasons)
 
     def meta(self, annotation_id: int | None) -> dict[str, Any]:
         """The meta of its task, all of it."""
@@ -79,6 +84,7 @@ class Publisher:
         """
         project_id = copy.subject.project_id
         noted = self._ledger.get(copy.copy_id)
+        copy = replace(copy, accepted_at=_accepted_at(copy, noted))
         require_current()
         task = self._task(copy)
         annotation_id = self._carry(copy, task)
@@ -101,10 +107,30 @@ class Publisher:
             sha256=copy.certificate.copy,
             size_bytes=copy.size_bytes,
             certificate=copy.certificate.to_json(),
+            second_look=copy.certificate.second_look,
+            accepted_at=copy.accepted_at,
         )
         self._ledger.put(record)
         _log.info("copy published", copy=copy.copy_id, copy_task=task.id)
         return record
+
+    def accept(self, record: CopyRecord) -> None:
+        """Note that a person looked at a copy and found it good, and take the mark off its task, if it has one.
+
+        Raises:
+            SupersededError: The copy is not any more what *record* says.
+        """
+        task = self._client.task(record.project_id, record.copy_task_id)
+        if task is None:
+            self._ledger.accept(record)
+            return
+        if record.address not in task.data.values():
+            raise SupersededError(f"the copy in task {record.copy_task_id} was made again: look at it as it is now")
+        if LOOK_KEY in task.data:
+            data = {key: value for key, value in task.data.items() if key != LOOK_KEY}
+            self._client.update_task(task.id, data, meta=task.meta or {})
+        self._ledger.accept(record)
+        _log.info("copy accepted after a second look", copy=record.copy_id, copy_task=task.id)
 
     def discard(self, copy: Copy) -> bool:
         """Take away the file of a copy that will not be published, unless an earlier attempt did publish it.
@@ -144,15 +170,30 @@ class Publisher:
         return self._client.update_annotation(ours.id, copy.carried).id
 
 
+def task_data(*, image_key: str, address: str, copy_id: str, second_look: Sequence[str]) -> dict[str, str]:
+    """The data of a copy's task, all of it."""
+    data = {image_key: address, COPY_KEY: copy_id}
+    return data | {LOOK_KEY: "; ".join(second_look)} if second_look else data
+
+
 def task_clause(*, data: Mapping[str, str], source_url: str, carried: Sequence[str], removed: Sequence[str]) -> Clause:
     """L6: whether the task of a copy would tell what was removed, or where the original is."""
     figures = {"carried_regions": len(carried)}
+    if len(data.keys() - {COPY_KEY, LOOK_KEY}) > 1:
+        return Clause("L6", Verdict.FAIL, "the task would tell more than its file and what concerns the copy", figures)
     if source_url in json.dumps(data, ensure_ascii=False):
         return Clause("L6", Verdict.FAIL, "the task would name the original", figures)
     if set(carried) & set(removed):
         return Clause("L6", Verdict.FAIL, "the task would carry the outline of what was removed", figures)
     sentence = f"the task names its file and its copy id, and carries {len(carried)} kept regions"
     return Clause("L6", Verdict.PASS, sentence, figures)
+
+
+def _accepted_at(copy: Copy, noted: CopyRecord | None) -> datetime | None:
+    """When a person accepted what *copy* is again: the same file, with nothing new to look at."""
+    if noted is None or noted.sha256 != copy.certificate.copy or noted.second_look != copy.certificate.second_look:
+        return None
+    return noted.accepted_at
 
 
 def _carried_annotation(copy: Copy, task: Task) -> Annotation | None:

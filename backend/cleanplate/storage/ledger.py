@@ -60,17 +60,32 @@ _MIGRATIONS: Final = (
         ) STRICT
         """,
     ),
+    (
+        "ALTER TABLE copies ADD COLUMN second_look TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE copies ADD COLUMN accepted_at TEXT",
+        "CREATE INDEX copies_to_look_at ON copies (updated_at) WHERE second_look <> '[]' AND accepted_at IS NULL",
+        """
+        CREATE TABLE outputs (
+            path TEXT NOT NULL PRIMARY KEY,
+            request TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            certificate TEXT NOT NULL,
+            noted_at TEXT NOT NULL
+        ) STRICT
+        """,
+    ),
 )
 
 _PUT: Final = """
     INSERT INTO copies VALUES (
         :copy_id, :label_studio_url, :project_id, :task_id, :annotation_id, :job_key, :copy_task_id, :file_name,
-        :address, :sha256, :size_bytes, :certificate, :state, :now, :now
+        :address, :sha256, :size_bytes, :certificate, :state, :now, :now, :second_look, :accepted_at
     )
     ON CONFLICT (copy_id) DO UPDATE SET
         job_key = excluded.job_key, copy_task_id = excluded.copy_task_id, file_name = excluded.file_name,
         address = excluded.address, sha256 = excluded.sha256, size_bytes = excluded.size_bytes,
-        certificate = excluded.certificate, state = excluded.state, updated_at = excluded.updated_at
+        certificate = excluded.certificate, state = excluded.state, updated_at = excluded.updated_at,
+        second_look = excluded.second_look, accepted_at = excluded.accepted_at
 """
 
 _NOTE_CERTIFICATE: Final = """
@@ -81,6 +96,25 @@ _NOTE_CERTIFICATE: Final = """
 _NOTE_FILE: Final = """
     INSERT OR REPLACE INTO files
     VALUES (:file_name, :copy_id, :job_key, :label_studio_url, :project_id, :source_url, :now)
+"""
+
+
+_ACCEPT: Final = """
+    UPDATE copies SET accepted_at = :now
+    WHERE copy_id = :copy_id AND sha256 = :sha256 AND second_look = :second_look AND accepted_at IS NULL
+"""
+
+_WAITING: Final = """
+    SELECT * FROM copies WHERE second_look <> '[]' AND accepted_at IS NULL AND state = 'published'
+    ORDER BY updated_at DESC, copy_id LIMIT ?
+"""
+
+_COUNT_WAITING: Final = """
+    SELECT count(*) FROM copies WHERE second_look <> '[]' AND accepted_at IS NULL AND state = 'published'
+"""
+
+_NOTE_OUTPUT: Final = """
+    INSERT OR REPLACE INTO outputs VALUES (:path, :request, :sha256, :certificate, :now)
 """
 
 
@@ -104,6 +138,8 @@ class CopyRecord:
         address: what its task says where the file is.
         sha256: of the file.
         certificate: as JSON values.
+        second_look: why a person should look at it, in sentences.
+        accepted_at: when a person did, and found it good.
     """
 
     copy_id: str
@@ -119,6 +155,25 @@ class CopyRecord:
     size_bytes: int
     certificate: Mapping[str, Any] = field(default_factory=dict)
     state: CopyState = CopyState.PUBLISHED
+    second_look: tuple[str, ...] = ()
+    accepted_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """A copy that was written to a file of somebody's own, without Label Studio.
+
+    Attributes:
+        path: of the file; absolute.
+        request: a digest of everything that decided what was written.
+        sha256: of the file.
+        certificate: as JSON values.
+    """
+
+    path: str = field(repr=False)
+    request: str
+    sha256: str
+    certificate: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -169,8 +224,10 @@ class Ledger:
     def put(self, record: CopyRecord) -> None:
         """Keep a record in place of the one before. Its certificate is kept for good."""
         values = {name: getattr(record, name) for name in CopyRecord.__dataclass_fields__}
-        values["certificate"] = json.dumps(dict(record.certificate), ensure_ascii=False, sort_keys=True)
+        values["certificate"] = _json(dict(record.certificate))
         values["state"] = record.state.value
+        values["second_look"] = _json(record.second_look)
+        values["accepted_at"] = None if record.accepted_at is None else record.accepted_at.isoformat()
         values["now"] = datetime.now(UTC).isoformat()
         with self._database.writing() as db:
             db.execute(_PUT, values)
@@ -184,6 +241,36 @@ class Ledger:
                 (project_id, limit),
             ).fetchall()
         return [_record(row) for row in rows]
+
+    def accept(self, record: CopyRecord) -> bool:
+        """Note that a person looked at a copy and found it good; whether it was as *record* has it, and waiting."""
+        values = {"copy_id": record.copy_id, "sha256": record.sha256, "second_look": _json(record.second_look)}
+        with self._database.writing() as db:
+            changed = db.execute(_ACCEPT, values | {"now": datetime.now(UTC).isoformat()}).rowcount
+        return bool(changed)
+
+    def waiting(self, *, limit: int = 1000) -> list[CopyRecord]:
+        """Copies that a person should look at, the last changed first."""
+        with self._database.reading() as db:
+            rows = db.execute(_WAITING, (limit,)).fetchall()
+        return [_record(row) for row in rows]
+
+    def waiting_count(self) -> int:
+        """How many copies a person should look at."""
+        with self._database.reading() as db:
+            return int(db.execute(_COUNT_WAITING).fetchone()[0])
+
+    def note_output(self, output: Output) -> None:
+        """Note what was written to a file, in place of what was noted of it before."""
+        values = {**vars(output), "certificate": _json(dict(output.certificate)), "now": datetime.now(UTC).isoformat()}
+        with self._database.writing() as db:
+            db.execute(_NOTE_OUTPUT, values)
+
+    def output(self, path: str) -> Output | None:
+        """What was last written to a file; None if nothing was noted."""
+        with self._database.reading() as db:
+            row = db.execute("SELECT * FROM outputs WHERE path = ?", (path,)).fetchone()
+        return None if row is None else Output(path, row["request"], row["sha256"], json.loads(row["certificate"]))
 
     def certificates(self, copy_id: str) -> list[NotedCertificate]:
         """All certificates a copy ever had, the oldest first."""
@@ -224,4 +311,10 @@ def _record(row: sqlite3.Row) -> CopyRecord:
     values = {name: row[name] for name in CopyRecord.__dataclass_fields__}
     values["certificate"] = json.loads(row["certificate"])
     values["state"] = CopyState(row["state"])
+    values["second_look"] = tuple(json.loads(row["second_look"]))
+    values["accepted_at"] = None if row["accepted_at"] is None else datetime.fromisoformat(row["accepted_at"])
     return CopyRecord(**values)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

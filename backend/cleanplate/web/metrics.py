@@ -51,6 +51,7 @@ class _ServicesCollector(Collector):
         yield self._jobs()
         yield self._oldest()
         yield self._clicks()
+        yield self._second_looks()
 
     def collect(self) -> Iterator[Metric]:
         jobs = self._jobs()
@@ -64,6 +65,9 @@ class _ServicesCollector(Collector):
         for event, count in self._services.click_events():
             clicks.add_metric([event], count)
         yield clicks
+        looks = self._second_looks()
+        looks.add_metric([], self._services.second_look_count())
+        yield looks
 
     @staticmethod
     def _jobs() -> GaugeMetricFamily:
@@ -78,3 +82,7 @@ class _ServicesCollector(Collector):
     @staticmethod
     def _clicks() -> CounterMetricFamily:
         return CounterMetricFamily("cleanplate_click_events", "What happened to clicks.", labels=["event"])
+
+    @staticmethod
+    def _second_looks() -> GaugeMetricFamily:
+        return GaugeMetricFamily("cleanplate_second_looks", "Copies that a person should look at.", labels=[])

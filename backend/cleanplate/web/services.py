@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from cleanplate.app.checks import Check, EngineInUse
 from cleanplate.jobs.job import Job, JobState
 from cleanplate.label_studio.payloads import PredictRequest
+from cleanplate.storage.ledger import CopyRecord
 
 
 class Services(Protocol):
@@ -50,6 +51,14 @@ class Services(Protocol):
 
     def jobs(self, *, state: JobState, limit: int) -> Sequence[Job]:
         """Jobs in a state, the last changed first."""
+        ...
+
+    def second_looks(self, *, limit: int) -> Sequence[CopyRecord]:
+        """Copies that a person should look at, the last changed first."""
+        ...
+
+    def second_look_count(self) -> int:
+        """How many copies a person should look at."""
         ...
 
     def checks(self) -> Sequence[Check]:

@@ -10,6 +10,7 @@ from flask import Blueprint, g, render_template
 import cleanplate
 from cleanplate.app.checks import Outcome
 from cleanplate.jobs.job import Job, JobState
+from cleanplate.storage.ledger import CopyRecord
 from cleanplate.web.clicks import FailedClick, FailedClicks
 from cleanplate.web.readiness import Readiness
 from cleanplate.web.remedies import remedy_for
@@ -66,6 +67,15 @@ class ClickRow:
     request_id: str
 
 
+@dataclass(frozen=True)
+class LookRow:
+    """A copy that a person should look at, as the page shows it."""
+
+    where: str
+    link: str
+    reasons: Sequence[str]
+
+
 def status_routes(services: Services, readiness: Readiness, failed: FailedClicks) -> Blueprint:
     """`/status`."""
     routes = Blueprint("status", __name__)
@@ -89,6 +99,8 @@ def status_routes(services: Services, readiness: Readiness, failed: FailedClicks
             clicks=[_click_row(click, now) for click in failed.last()],
             click_events=[(event.replace("_", " "), count) for event, count in services.click_events() if count],
             copies=[_job_row(job, now) for job in done],
+            look_count=services.second_look_count(),
+            looks=[_look_row(record) for record in services.second_looks(limit=_SHOWN)],
         )
 
     return routes
@@ -112,6 +124,14 @@ def _job_row(job: Job, now: datetime) -> JobRow:
         reason=job.reason,
         message=job.message,
         remedy=remedy_for(job.reason),
+    )
+
+
+def _look_row(record: CopyRecord) -> LookRow:
+    return LookRow(
+        where=f"project {record.project_id}, copy in task {record.copy_task_id}",
+        link=f"{record.label_studio_url}/projects/{record.project_id}/data?task={record.copy_task_id}",
+        reasons=record.second_look,
     )
 
 

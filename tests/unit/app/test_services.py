@@ -6,6 +6,7 @@ from cleanplate.app.checks import Outcome
 from cleanplate.app.services import WebServices
 from cleanplate.jobs.job import JobState, NewJob, Subject
 from cleanplate.label_studio.payloads import PredictRequest
+from cleanplate.storage.ledger import CopyRecord
 
 
 @pytest.fixture
@@ -23,8 +24,29 @@ def test_the_engines_are_shown_with_their_versions(made) -> None:
     assert [(engine.kind, engine.version) for engine in services.engines] == [
         ("segmenter", made.segmenter.version),
         ("inpainter", made.inpainter.version),
+        ("detector", made.detector.version),
     ]
     assert services.model_version == made.segmenter.version
+
+
+def test_without_a_detector_none_is_shown(application, label_studio) -> None:  # noqa: ARG001  (it has to answer)
+    made = application(CLEANPLATE_DETECTOR="none")
+
+    assert made.detector is None
+    assert [engine.kind for engine in WebServices(made).engines] == ["segmenter", "inpainter"]
+
+
+def test_copies_that_wait_for_a_second_look_are_what_the_ledger_says(made) -> None:
+    services = WebServices(made)
+    assert (services.second_looks(limit=5), services.second_look_count()) == ([], 0)
+
+    for copy_id in ("abc", "def"):
+        made.ledger.put(
+            CopyRecord(copy_id, made.client.url, 1, 2, 3, "job", 9, "x.png", "/x.png", "00", 1, second_look=("why",))
+        )
+
+    assert [record.copy_id for record in services.second_looks(limit=1)] == ["def"]
+    assert services.second_look_count() == 2
 
 
 def test_an_opened_task_has_no_answer(made) -> None:

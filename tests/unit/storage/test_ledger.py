@@ -1,10 +1,12 @@
+import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from cleanplate.database import Database
 from cleanplate.storage import ledger as ledgers
-from cleanplate.storage.ledger import CopyRecord, CopyState, Ledger, StoredFile
+from cleanplate.storage.ledger import CopyRecord, CopyState, Ledger, Output, StoredFile
 
 RECORD = CopyRecord(
     copy_id="abc",
@@ -118,17 +120,88 @@ def test_where_the_original_is_does_not_show_when_a_note_is_printed() -> None:
     assert "street" not in repr(FILE)
 
 
-def test_a_ledger_from_before_there_were_notes_keeps_its_copies(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("versions", [1, 2])
+def test_a_ledger_of_an_earlier_version_keeps_its_copies(tmp_path, versions) -> None:
     path = tmp_path / "ledger.sqlite3"
-    with monkeypatch.context() as before:
-        before.setattr(ledgers, "_MIGRATIONS", ledgers._MIGRATIONS[:1])
-        Ledger(path).put(RECORD)
-    with Database(path, "ledger", ledgers._MIGRATIONS[:1]).reading() as db:
-        assert db.execute("SELECT version FROM schemas").fetchone()[0] == 1
+    old = Database(path, "ledger", ledgers._MIGRATIONS[:versions])
+    values = {**vars(RECORD), "certificate": json.dumps(RECORD.certificate), "state": "published", "now": "2026-11-20"}
+    with old.writing() as db:
+        db.execute(
+            "INSERT INTO copies VALUES (:copy_id, :label_studio_url, :project_id, :task_id, :annotation_id, :job_key, "
+            ":copy_task_id, :file_name, :address, :sha256, :size_bytes, :certificate, :state, :now, :now)",
+            {name: value for name, value in values.items() if isinstance(value, (int, str))},
+        )
+    del old
 
     migrated = Ledger(path)
     migrated.note_file(FILE)
+    migrated.note_output(OUTPUT)
 
     assert migrated.get("abc") == RECORD
-    assert migrated.certificates("abc")[0].certificate == RECORD.certificate
     assert migrated.noted_files() == [FILE]
+    assert migrated.waiting() == []
+    migrated.put(replace(RECORD, second_look=LOOK))
+    assert migrated.waiting_count() == 1
+
+
+LOOK = ("the inpainter is not sure of its fill (confidence 0.21)",)
+OUTPUT = Output("/home/me/clean/a.png", request="aa", sha256="bb", certificate={"copy": "bb"})
+
+
+def test_copies_to_look_at_are_listed_until_a_person_accepts_them(ledger) -> None:
+    ledger.put(RECORD)
+    ledger.put(replace(RECORD, copy_id="def", second_look=LOOK))
+    ledger.put(replace(RECORD, copy_id="ghi", second_look=LOOK))
+
+    assert [record.copy_id for record in ledger.waiting()] == ["ghi", "def"]
+    assert ledger.waiting_count() == 2
+    assert len(ledger.waiting(limit=1)) == 1
+
+    before = datetime.now(UTC)
+    assert ledger.accept(ledger.get("def"))
+
+    assert [record.copy_id for record in ledger.waiting()] == ["ghi"]
+    assert before <= ledger.get("def").accepted_at <= datetime.now(UTC)
+    assert ledger.get("def").second_look == LOOK
+
+
+def test_what_was_accepted_once_is_not_accepted_again(ledger) -> None:
+    ledger.put(replace(RECORD, second_look=LOOK))
+
+    assert ledger.accept(ledger.get("abc"))
+    when = ledger.get("abc").accepted_at
+
+    assert not ledger.accept(ledger.get("abc"))
+    assert ledger.get("abc").accepted_at == when
+
+
+@pytest.mark.parametrize("change", [{"sha256": "22aa"}, {"second_look": ("the detector sees a face in the fill",)}])
+def test_a_copy_that_was_made_again_meanwhile_is_not_accepted(ledger, change) -> None:
+    ledger.put(replace(RECORD, second_look=LOOK))
+    looked_at = ledger.get("abc")
+    ledger.put(replace(looked_at, **change))
+
+    assert not ledger.accept(looked_at)
+    assert ledger.waiting_count() == 1
+
+
+def test_a_withdrawn_copy_is_nothing_to_look_at(ledger) -> None:
+    ledger.put(replace(RECORD, second_look=LOOK, state=CopyState.WITHDRAWN))
+
+    assert ledger.waiting() == []
+    assert ledger.waiting_count() == 0
+
+
+def test_what_was_written_to_a_file_is_noted_until_something_else_is(ledger) -> None:
+    again = replace(OUTPUT, request="cc")
+
+    assert ledger.output(OUTPUT.path) is None
+    ledger.note_output(OUTPUT)
+    assert ledger.output(OUTPUT.path) == OUTPUT
+    ledger.note_output(again)
+
+    assert ledger.output(OUTPUT.path) == again
+
+
+def test_where_somebody_keeps_files_does_not_show_when_a_note_is_printed() -> None:
+    assert "home" not in repr(OUTPUT)

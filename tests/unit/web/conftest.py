@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from cleanplate.app.checks import Check, EngineInUse, Outcome
 from cleanplate.jobs.job import Job, JobState, Subject
 from cleanplate.label_studio.payloads import PredictRequest
+from cleanplate.storage.ledger import CopyRecord
 from cleanplate.web.app import create_app
 from cleanplate.web.credentials import BasicAuth, WebhookSecrets
 from cleanplate.web.options import WebOptions
@@ -36,6 +37,7 @@ class CountingServices:
         self.entered = threading.Semaphore(0)
         self.by_state: dict[JobState, list[Job]] = {}
         self.oldest_s: float | None = None
+        self.to_look_at: list[CopyRecord] = []
         self.found: list[Check] = [Check("label studio", Outcome.OK, "answers in 12 ms")]
 
     def predict(self, request: PredictRequest) -> list[dict[str, Any]]:
@@ -67,6 +69,12 @@ class CountingServices:
 
     def jobs(self, *, state: JobState, limit: int) -> Sequence[Job]:
         return self.by_state.get(state, [])[:limit]
+
+    def second_looks(self, *, limit: int) -> Sequence[CopyRecord]:
+        return self.to_look_at[:limit]
+
+    def second_look_count(self) -> int:
+        return len(self.to_look_at)
 
     def checks(self) -> Sequence[Check]:
         self.looks += 1

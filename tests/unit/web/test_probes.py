@@ -133,6 +133,14 @@ def test_no_waiting_job_is_an_age_of_zero(client: FlaskClient) -> None:
     assert "cleanplate_oldest_ready_job_seconds 0.0" in client.get("/metrics").text
 
 
+def test_copies_to_look_at_are_counted(client, services) -> None:
+    assert "cleanplate_second_looks 0.0" in client.get("/metrics").text
+
+    services.to_look_at = [object(), object()]
+
+    assert "cleanplate_second_looks 2.0" in client.get("/metrics").text
+
+
 def test_two_apps_in_one_process_count_for_themselves(app, services, options) -> None:
     other = create_app(services, options)
     app.test_client().get("/livez")

@@ -7,6 +7,7 @@ from flask.testing import FlaskClient
 from cleanplate.app.checks import Check, Outcome
 from cleanplate.errors import PromptError
 from cleanplate.jobs.job import JobState
+from cleanplate.storage.ledger import CopyRecord
 
 
 def test_the_page_shows_what_failed_why_and_what_to_do(client: FlaskClient, services, failed_job) -> None:
@@ -117,6 +118,30 @@ def test_a_warning_shows_its_remedy_and_is_no_reason_for_alarm(client: FlaskClie
 
     assert "Make room on that disk." in page
     assert "all is well" in page
+
+
+def record_to_look_at(number: int, *reasons: str) -> CopyRecord:
+    url = "http://studio.example:8080"
+    return CopyRecord(f"{number}", url, 3, 14, 15, "k1", number, "x.png", "/x.png", "00", 1, second_look=reasons)
+
+
+def test_copies_to_look_at_again_are_counted_and_listed_with_why_and_where(client: FlaskClient, services) -> None:
+    services.to_look_at = [record_to_look_at(60 + number, f"why <{number}>", "and why else") for number in range(12)]
+
+    page = client.get("/status").text
+
+    assert "Copies to look at again · 12" in page
+    assert 'href="http://studio.example:8080/projects/3/data?task=60"' in page
+    assert [number for number in range(12) if f"why &lt;{number}&gt;" in page] == list(range(10))
+    assert "and why else" in page
+    assert "second-look accept" in page
+
+
+def test_without_copies_to_look_at_nothing_is_asked_for(client: FlaskClient) -> None:
+    page = client.get("/status").text
+
+    assert "Copies to look at again" in page
+    assert "second-look accept" not in page
 
 
 def test_nothing_on_the_page_is_taken_for_markup(client: FlaskClient, services, failed_job) -> None:
