@@ -278,8 +278,9 @@ def tables(parts: Sequence[Part], header: Frame) -> JpegTables:
 def has_exact_tables(parts: Sequence[Part]) -> bool:
     """Whether `tables` tells every quantisation step of the file: all fit in a byte, and none changes between scans."""
     kinds = [part.kind for part in parts]
-    steps = [s for part in parts if part.kind == "DQT" for _, table in _stored_tables(part.content) for s in table]
-    return "DQT" not in kinds[kinds.index("SOS") :] and _STEPS[0] <= min(steps) and max(steps) <= _STEPS[1]
+    stored = (steps for part in parts if part.kind == "DQT" for _, steps in _stored_tables(part.content))
+    in_bytes = all(((steps >= _STEPS[0]) & (steps <= _STEPS[1])).all() for steps in stored)
+    return in_bytes and "DQT" not in kinds[kinds.index("SOS") :]
 
 
 def is_complete(parts: Sequence[Part], header: Frame) -> bool:

@@ -146,13 +146,14 @@ def _coverage(original: Picture, copied: Picture, mask: Mask, again: Picture) ->
     """L2. *again* is the original as it is after being encoded again: what was left alone looks like that."""
     noise_levels = _noise_levels(original, again)
     unchanged = np.minimum(_levels(original.image, copied.image), _levels(again.image, copied.image)) <= noise_levels
-    changed = _to_change(original, mask)
-    contrast_levels = max(_CONTRAST_LEVELS, 2 * noise_levels + 1)
-    shares = [s for s in _shares_left(original.image, unchanged, changed, contrast_levels) if s is not None]
+    counted = _counted(original, mask)
+    distinct_levels = max(_CONTRAST_LEVELS, 2 * noise_levels + 1)
+    objects = _distinct_objects(original.image, mask, counted, distinct_levels)
+    shares = [float(unchanged[window][distinct].mean()) for window, distinct in objects]
     worst = max(shares, default=0.0)
     figures = {
         "pixels": int(mask.sum()),
-        "unchanged_share": round(float(unchanged[changed].mean()), 4),
+        "unchanged_share": round(float(unchanged[counted].mean()), 4),
         "distinct_objects": len(shares),
         "largest_share_left": round(worst, 4),
         "noise_levels": noise_levels,
@@ -167,8 +168,8 @@ def _coverage(original: Picture, copied: Picture, mask: Mask, again: Picture) ->
     return Clause("L2", Verdict.PASS, sentence, figures)
 
 
-def _to_change(original: Picture, mask: Mask) -> Mask:
-    """Where the copy must differ, if anything stood out there.
+def _counted(original: Picture, mask: Mask) -> Mask:
+    """Where a copy must differ if anything stood out there.
 
     Around a JPEG's cells lie pixels into which only the chroma of these cells shows. They are erased before the fill,
     but in the copy they are what the source's own blocks beside the cells make of them.
@@ -178,18 +179,20 @@ def _to_change(original: Picture, mask: Mask) -> Mask:
     return np.asarray(cv2.erode(mask.view(np.uint8), _RING).view(np.bool_), dtype=np.bool_)
 
 
-def _shares_left(original: RgbImage, unchanged: Mask, mask: Mask, contrast_levels: int) -> Iterator[float | None]:
-    """How much of each object is unchanged, of what stood out from its surroundings; None if nothing did."""
+def _distinct_objects(
+    image: RgbImage, mask: Mask, counted: Mask, distinct_levels: int
+) -> Iterator[tuple[tuple[slice, slice], Mask]]:
+    """Where in the image each object lies that stood out from its surroundings, and which pixels there did."""
     _, objects, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     for number, (left, top, width, height, area) in enumerate(stats[1:], start=1):
         if area < _MIN_DISTINCT:
             continue
         window = Box(left, top, left + width, top + height).grown(1).slices(size_of(mask))
-        crop = original[window]
-        standing_out = _levels(crop, _surroundings(crop, mask[window])) >= contrast_levels
-        distinct = standing_out & (objects[window] == number)
-        count = int(distinct.sum())
-        yield int((distinct & unchanged[window]).sum()) / count if count >= _MIN_DISTINCT else None
+        crop = image[window]
+        standing_out = _levels(crop, _surroundings(crop, mask[window])) >= distinct_levels
+        distinct = standing_out & counted[window] & (objects[window] == number)
+        if np.count_nonzero(distinct) >= _MIN_DISTINCT:
+            yield window, distinct
 
 
 def _surroundings(crop: RgbImage, mask: Mask) -> RgbImage:

@@ -1,11 +1,14 @@
+import io
 import struct
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from cleanplate.codecs import jpeg
-from cleanplate.codecs.container import parts_of
+from cleanplate.codecs.container import forbidden_parts, parts_of
 from cleanplate.codecs.jpeg import JpegTables
+from cleanplate.domain.image import Size
 from cleanplate.errors import DamagedImageError, UnsupportedImageError
 from fakes.image_files import encoded, photograph, segment
 
@@ -14,6 +17,11 @@ STEPS = tuple(range(1, 65))
 
 def tables(*factors):
     return JpegTables(factors=factors, quantisation=(STEPS,) * len(factors))
+
+
+def pixels(data):
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(picture)
 
 
 def with_frame(content):
@@ -121,3 +129,88 @@ def test_the_flattest_jpeg_has_enough_data_for_its_blocks(subsampling, progressi
     parts = parts_of(encoded(flat, "JPEG", subsampling=subsampling, progressive=progressive, optimize=True, quality=1))
 
     jpeg.require_decodable(parts, jpeg.frame(parts))
+
+
+@pytest.mark.parametrize(
+    ("size", "factors", "grids"),
+    [
+        ((64, 48), ((2, 2), (1, 1), (1, 1)), [(8, 6), (4, 3), (4, 3)]),
+        ((65, 49), ((2, 2), (1, 1), (1, 1)), [(9, 7), (5, 4), (5, 4)]),
+        ((1, 1), ((4, 1), (1, 1), (1, 1)), [(1, 1), (1, 1), (1, 1)]),
+        ((33, 9), ((4, 1), (1, 1), (2, 1)), [(5, 2), (2, 2), (3, 2)]),
+        ((17, 8), ((2, 2),), [(3, 1)]),
+    ],
+)
+def test_each_component_has_the_blocks_that_its_factors_leave(size, factors, grids):
+    components = tuple(jpeg.Component(number, *factor, 0) for number, factor in enumerate(factors))
+
+    assert list(jpeg.Frame(Size(*size), components).grids) == grids
+
+
+@pytest.mark.parametrize(
+    ("tables", "exact"),
+    [([[1] * 64], True), ([[255] * 64], True), ([[300] * 64], False), ([[7] * 64, [7] * 63 + [256]], False)],
+)
+def test_tables_are_exact_if_no_step_had_to_be_cut_down(tables, exact, capfd):
+    parts = parts_of(encoded(photograph(), "JPEG", qtables=tables))
+    capfd.readouterr()
+
+    assert jpeg.has_exact_tables(parts) is exact
+
+
+def test_tables_that_change_between_scans_are_not_exact():
+    data = encoded(photograph(), "JPEG")
+
+    assert jpeg.has_exact_tables(parts_of(data))
+    assert not jpeg.has_exact_tables(parts_of(data[:-2] + segment(0xDB, bytes([0, *[9] * 64])) + data[-2:]))
+
+
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_a_progressive_jpeg_is_complete_with_its_last_scan(subsampling):
+    parts = parts_of(encoded(photograph(), "JPEG", progressive=True, subsampling=subsampling))
+    scans = [at for at, part in enumerate(parts) if part.kind == "SOS"]
+
+    assert jpeg.is_complete(parts, jpeg.frame(parts))
+    for at in scans:
+        fewer = (*parts[:at], parts[-1])
+        assert not jpeg.is_complete(fewer, jpeg.frame(fewer))
+
+
+def test_a_baseline_jpeg_is_always_complete():
+    parts = parts_of(encoded(photograph(), "JPEG"))
+
+    assert jpeg.is_complete(parts, jpeg.frame(parts))
+
+
+def test_what_a_decoder_needs_is_no_metadata():
+    data = encoded(photograph(), "JPEG")
+    more = data[:2] + segment(0xE1, b"Exif\0\0secret") + segment(0xFE, b"secret") + data[2:] + b"secret"
+
+    needed = jpeg.essential(parts_of(more))
+
+    assert b"secret" not in needed
+    np.testing.assert_array_equal(pixels(needed), pixels(data))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsampling": 2},
+        {"subsampling": 0, "qtables": [list(range(1, 65)), [3] * 64, [5] * 64]},
+        {"subsampling": 0, "keep_rgb": True},
+    ],
+)
+def test_a_file_of_compressed_samples_is_read_with_the_same_tables_and_pixels(options):
+    data = encoded(photograph(61, 35), "JPEG", restart_marker_blocks=0, **options)
+    parts = parts_of(data)
+    tables = jpeg.tables(parts, jpeg.frame(parts))
+    scan = b"".join(part.whole for part in parts if part.kind in {"DHT", "SOS", jpeg.SCAN})
+    if tables.rgb:
+        scan = scan.replace(b"\xff\xda\0\x0c\3R\0G\0B\0", b"\xff\xda\0\x0c\3\1\0\2\0\3\0")
+
+    file = jpeg.file_of(Size(61, 35), tables, scan)
+
+    again = parts_of(file)
+    assert jpeg.tables(again, jpeg.frame(again)) == tables
+    assert forbidden_parts(file) == ()
+    np.testing.assert_array_equal(pixels(file), pixels(data))

@@ -1,4 +1,5 @@
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -6,12 +7,18 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from cleanplate.codecs import coefficients, jpeg
+from cleanplate.codecs.coefficients import scan_from_blocks
 from cleanplate.codecs.images import ImageLimits, bytes_from_picture, picture_from_bytes
+from cleanplate.codecs.splice import coefficients_from_jpeg
 from cleanplate.engines.registry import load_inpainter
 from cleanplate.errors import NotAnImageError, NothingToRemoveError, SizeMismatchError
 from cleanplate.pipeline.certificate import Clause, Verdict, Verification
 from cleanplate.pipeline.clean import Original, clean_image
 from cleanplate.pipeline.verification import Names, names_clause, verify
+from fakes import jpeg_files
+from fakes.image_files import swapped_profile
+from fakes.jpeg_files import HAS_JPEGLIB
 
 LIMITS = ImageLimits()
 HEIGHT, WIDTH = 96, 128
@@ -21,6 +28,8 @@ KINDS = {
     "low jpeg": {"format": "JPEG", "quality": 30},
     "webp": {"format": "WEBP", "quality": 80},
 }
+JPEGS = ["jpeg", "low jpeg"]
+KEPT = ["png", *JPEGS] if HAS_JPEGLIB else ["png"]
 ENCODED_AGAIN = [kind for kind in KINDS if kind != "png"]
 
 
@@ -57,6 +66,10 @@ def edited(content: bytes, change) -> bytes:
     return bytes_from_picture(replace(picture, image=image))
 
 
+def removed(image: np.ndarray) -> None:
+    image[mask()] = 128
+
+
 def checked(original: bytes, copy: bytes, names: Names | None = None) -> dict[str, Clause]:
     found = verify(original, copy, mask(), limits=LIMITS, names=names)
     return {clause.level: clause for clause in found.clauses}
@@ -68,7 +81,7 @@ def test_a_clean_copy_passes(kind) -> None:
 
     found = checked(original, copy_of(original))
 
-    fidelity = Verdict.PASS if kind == "png" else Verdict.RE_ENCODED
+    fidelity = Verdict.PASS if kind in KEPT else Verdict.RE_ENCODED
     assert [clause.verdict for clause in found.values()] == [
         Verdict.PASS,
         fidelity,
@@ -132,8 +145,9 @@ def test_one_sample_changed_by_one_level_fails_where_nothing_need_change() -> No
 def test_what_encoding_again_costs_is_in_the_figures(kind) -> None:
     original = file_of(photograph(), kind)
 
-    fidelity = checked(original, copy_of(original))["L3"]
+    fidelity = checked(original, edited(original, removed))["L3"]
 
+    assert fidelity.verdict is Verdict.RE_ENCODED
     assert 0 < fidelity.figures["mean_error_levels"] < fidelity.figures["largest_error_levels"]
     assert f"up to {fidelity.figures['largest_error_levels']} levels" in fidelity.sentence
 
@@ -152,6 +166,115 @@ def test_a_jpeg_whose_pixels_outside_are_equal_has_no_mark() -> None:
 
     assert coverage.verdict is Verdict.PASS
     assert fidelity.verdict is Verdict.PASS
+
+
+needs_jpeglib = pytest.mark.skipif(not HAS_JPEGLIB, reason="needs the extra jpeg")
+
+
+@pytest.fixture
+def without_jpeglib(monkeypatch) -> Iterator[None]:
+    coefficients._library.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(coefficients, "find_spec", lambda _name: None)
+        yield
+
+
+def rewritten(content: bytes, change) -> bytes:
+    """The JPEG with its coefficients changed and nothing else."""
+    found = coefficients_from_jpeg(content)
+    change(found.blocks)
+    scan = scan_from_blocks(found.blocks, size=found.size, factors=found.tables.factors)
+    return jpeg.file_of(found.size, found.tables, scan)
+
+
+@needs_jpeglib
+@pytest.mark.parametrize("kind", jpeg_files.KINDS)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_spliced_jpeg_passes_by_its_coefficients(kind, orientation) -> None:
+    original = jpeg_files.jpeg_of(photograph(), kind, orientation=orientation)
+
+    found = checked(original, copy_of(original))
+
+    assert [found[level].verdict for level in ("L2", "L3", "L4")] == [Verdict.PASS] * 3
+    figures = found["L3"].figures
+    assert figures["differing_blocks"] == 0
+    blocks = sum(component.shape[0] * component.shape[1] for component in jpeg_files.stored_blocks(original))
+    assert figures["blocks_outside"] + figures["blocks_touched"] == blocks
+    assert found["L3"].sentence == (
+        f"every quantised coefficient of the {figures['blocks_outside']:,} blocks outside the mask is equal"
+    )
+
+
+@needs_jpeglib
+@pytest.mark.parametrize("size", [1, 7, 60])
+@pytest.mark.parametrize("kind", ["4:4:4", "4:2:0", "grey", "progressive"])
+def test_one_changed_coefficient_outside_the_mask_is_never_a_pass(kind, size) -> None:
+    original = jpeg_files.jpeg_of(photograph(), kind)
+
+    def nudge(blocks) -> None:
+        blocks[-1][0, 0, 5, 2] += size
+
+    found = checked(original, rewritten(copy_of(original), nudge))["L3"]
+
+    shown = found.figures.get("largest_error_levels", 0)
+    assert found.verdict is (Verdict.FAIL if shown > 5 else Verdict.RE_ENCODED)
+    assert shown > 5 or size < 60
+    assert found.figures["differing_blocks"] == 1
+
+
+@needs_jpeglib
+def test_a_difference_that_shows_in_no_pixel_is_marked() -> None:
+    image = np.full((HEIGHT, WIDTH, 3), 128, dtype=np.uint8)
+    image[40:60, 50:80] = photograph()[40:60, 50:80]
+    original = jpeg_files.jpeg_of(image, "own tables")
+
+    def brighten_by_an_eighth(blocks) -> None:
+        blocks[0][0, 0, 0, 0] += 1
+
+    found = checked(original, rewritten(copy_of(original), brighten_by_an_eighth))["L3"]
+
+    assert found.verdict is Verdict.RE_ENCODED
+    assert found.sentence == "1 of 504 blocks outside the mask differ, but not so much that it can be seen"
+
+
+@needs_jpeglib
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_without_jpeglib_a_spliced_copy_is_compared_by_its_pixels(orientation, request) -> None:
+    original = jpeg_files.jpeg_of(photograph(), "4:2:0", orientation=orientation)
+    copy = copy_of(original)
+    request.getfixturevalue("without_jpeglib")
+
+    found = checked(original, copy)["L3"]
+
+    # Turned, some pixels are rounded in another way.
+    assert found.verdict is (Verdict.RE_ENCODED if "differing_pixels" in found.figures else Verdict.PASS)
+    assert orientation > 1 or found.verdict is Verdict.PASS
+    assert "blocks_outside" not in found.figures
+    assert found.figures.get("largest_error_levels", 0) <= 5
+
+
+@needs_jpeglib
+def test_an_original_whose_colours_were_converted_is_compared_by_its_pixels() -> None:
+    original = file_of(photograph(), "jpeg", icc_profile=swapped_profile())
+
+    found = checked(original, copy_of(original))["L3"]
+
+    assert found.verdict is Verdict.RE_ENCODED
+    assert "blocks_outside" not in found.figures
+
+
+@needs_jpeglib
+def test_what_lies_beside_the_cells_need_not_change() -> None:
+    image = np.full((HEIGHT, WIDTH, 3), 200, dtype=np.uint8)
+    image[31] = 0
+    cells = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    cells[32:64, 48:80] = True
+    original = file_of(image, "jpeg", subsampling=0)
+
+    copy = clean_image(Original.from_bytes(original, LIMITS), cells, load_inpainter("opencv"), limits=LIMITS)
+
+    coverage, *_ = verify(original, copy.content, cells, limits=LIMITS).clauses
+    assert coverage.verdict is Verdict.PASS
 
 
 def test_a_jpeg_encoded_with_other_tables_fails() -> None:
