@@ -152,7 +152,7 @@ def _planned(removal: Removal, picture: Picture) -> Any:
         Region(f"{number}", "brush", name, Shape.BRUSH, _segmented(picture.image, pointed))
         for number, (name, pointed) in enumerate(wanted)
     ]
-    return plan_removal(regions, prompts=(), policy=_policy(config), size=size, grid=grid_of(picture.container))
+    return plan_removal(regions, prompts=(), policy=policy_of(config), size=size, grid=grid_of(picture.container))
 
 
 def _segmented(image: RgbImage, pointed: Pointed) -> Mask:
@@ -177,5 +177,6 @@ def _picture(source: str) -> Picture:
 
 
 @cache
-def _policy(config: str) -> Policy:
+def policy_of(config: str) -> Policy:
+    """What a label configuration that ships asks for."""
     return LabelConfig.from_xml((CHECKOUT / "label_config" / config).read_text(encoding="utf-8")).policy()
