@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 from typing import Final, TypeAlias
 
@@ -12,17 +14,20 @@ import numpy.typing as npt
 
 from cleanplate.codecs.colour import CONVERTED
 from cleanplate.codecs.container import forbidden_parts
-from cleanplate.codecs.images import ImageLimits, Picture, bytes_from_picture, picture_from_bytes
+from cleanplate.codecs.images import ImageLimits, Picture, bytes_from_picture, picture_from_bytes, sample_differences
 from cleanplate.codecs.splice import Difference, coefficients_from_jpeg, difference
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, RgbImage, size_of
-from cleanplate.domain.mask import require_fit
+from cleanplate.domain.mask import bounding_box, require_fit
 from cleanplate.errors import ImageError, SpliceError
 from cleanplate.pipeline.certificate import Clause, Verdict, Verification
 from cleanplate.pipeline.plan import grid_of, plan_from_mask, touched
 
 Levels: TypeAlias = npt.NDArray[np.uint8]
-"""(H, W), by how much a pixel differs: the largest difference of its samples."""
+"""(H, W), by how much a pixel's colour differs: the largest difference of its samples."""
+
+_Window: TypeAlias = tuple[slice, slice]
+"""The rows and columns of a part of an image."""
 
 _ROUNDING_LEVELS: Final = 2
 """JPEG libraries of other makes round differently by that much."""
@@ -46,7 +51,6 @@ error that encoding itself makes at that place, and one level."""
 
 _TYPICAL_PCT: Final = 99
 _LOCAL_PX: Final = 16
-_OPAQUE: Final = 255
 _FORBIDDEN_SHOWN: Final = 10
 _MIN_STEM_CHARACTERS: Final = 4
 
@@ -110,7 +114,7 @@ def file_clauses(
     if copied.container.format != original.container.format:
         formats = f"the original is {original.container.format}, the copy {copied.container.format}"
         return *_incomparable(formats), container
-    again = original if original.container.lossless else picture_from_bytes(bytes_from_picture(original), limits)
+    again = _EncodedAgain(original, limits)
     fidelity = _fidelity(original, copied, mask, again, _blocks(original, source=source, copy=copy, mask=mask))
     return _coverage(original, copied, mask, again), fidelity, container
 
@@ -142,14 +146,54 @@ def _sized(picture: Picture) -> str:
     return f"{size.width}×{size.height}"
 
 
-def _coverage(original: Picture, copied: Picture, mask: Mask, again: Picture) -> Clause:
-    """L2. *again* is the original as it is after being encoded again: what was left alone looks like that."""
+class _EncodedAgain:
+    """The original as it is after being encoded again: what a copy leaves alone looks like that, or like the original.
+
+    It is found out only when it is needed, and only where.
+    """
+
+    def __init__(self, original: Picture, limits: ImageLimits) -> None:
+        self._original = original
+        self._limits = limits
+
+    @cached_property
+    def whole(self) -> Picture:
+        """All of it."""
+        return self._encoded(self._original)
+
+    def part(self, window: _Window) -> RgbImage:
+        """What lies in a window."""
+        container = self._original.container
+        if container.lossless:
+            return self._original.image[window]
+        if container.jpeg is None or container.grid_from_right or container.grid_from_bottom:
+            return self.whole.image[window]
+        # A JPEG's cells are encoded one by one, and what is read depends on the next ones only.
+        rows, columns = (
+            slice(max(side.start - cell, 0) // cell * cell, -(-(side.stop + cell) // cell) * cell)
+            for side, cell in zip(window, reversed(container.grid), strict=True)
+        )
+        around = Picture(np.ascontiguousarray(self._original.image[rows, columns]), None, container)
+        top, left = window[0].start - rows.start, window[1].start - columns.start
+        height, width = self._original.image[window].shape[:2]
+        return self._encoded(around).image[top : top + height, left : left + width]
+
+    def _encoded(self, picture: Picture) -> Picture:
+        if picture.container.lossless:
+            return picture
+        return picture_from_bytes(bytes_from_picture(picture), self._limits)
+
+
+def _coverage(original: Picture, copied: Picture, mask: Mask, again: _EncodedAgain) -> Clause:
+    """L2."""
     noise_levels = _noise_levels(original, again)
-    unchanged = np.minimum(_levels(original.image, copied.image), _levels(again.image, copied.image)) <= noise_levels
-    counted = _counted(original, mask)
+    window = _window(mask)
+    before, after, masked = original.image[window], copied.image[window], mask[window]
+    unchanged = np.minimum(_levels(before, after), _levels(again.part(window), after)) <= noise_levels
+    counted = _counted(original, masked)
     distinct_levels = max(_CONTRAST_LEVELS, 2 * noise_levels + 1)
-    objects = _distinct_objects(original.image, mask, counted, distinct_levels)
-    shares = [float(unchanged[window][distinct].mean()) for window, distinct in objects]
+    objects = _distinct_objects(before, masked, counted, distinct_levels)
+    shares = [float(unchanged[place][distinct].mean()) for place, distinct in objects]
     worst = max(shares, default=0.0)
     figures = {
         "pixels": int(mask.sum()),
@@ -168,6 +212,13 @@ def _coverage(original: Picture, copied: Picture, mask: Mask, again: Picture) ->
     return Clause("L2", Verdict.PASS, sentence, figures)
 
 
+def _window(mask: Mask) -> _Window:
+    """The mask and one pixel around it; all there is if it is empty."""
+    size = size_of(mask)
+    box = bounding_box(mask) or Box(0, 0, *size)
+    return box.grown(1).slices(size)
+
+
 def _counted(original: Picture, mask: Mask) -> Mask:
     """Where a copy must differ if anything stood out there.
 
@@ -181,7 +232,7 @@ def _counted(original: Picture, mask: Mask) -> Mask:
 
 def _distinct_objects(
     image: RgbImage, mask: Mask, counted: Mask, distinct_levels: int
-) -> Iterator[tuple[tuple[slice, slice], Mask]]:
+) -> Iterator[tuple[_Window, Mask]]:
     """Where in the image each object lies that stood out from its surroundings, and which pixels there did."""
     _, objects, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     for number, (left, top, width, height, area) in enumerate(stats[1:], start=1):
@@ -207,13 +258,13 @@ def _surroundings(crop: RgbImage, mask: Mask) -> RgbImage:
     return np.asarray(colours[nearest], dtype=np.uint8)
 
 
-def _noise_levels(original: Picture, again: Picture) -> int:
-    """How much a pixel that was left alone may differ from the original or from *again*."""
+def _noise_levels(original: Picture, again: _EncodedAgain) -> int:
+    """How much a pixel that was left alone may differ from the original, or from it encoded again."""
     if original.container.lossless:
         return 0
     if original.container.jpeg is not None:
         return _ROUNDING_LEVELS
-    return math.ceil(np.percentile(_levels(original.image, again.image), _TYPICAL_PCT))
+    return math.ceil(np.percentile(_levels(original.image, again.whole.image), _TYPICAL_PCT))
 
 
 def _blocks(original: Picture, *, source: bytes, copy: bytes, mask: Mask) -> Difference | None:
@@ -221,14 +272,18 @@ def _blocks(original: Picture, *, source: bytes, copy: bytes, mask: Mask) -> Dif
     if original.container.jpeg is None or CONVERTED in original.container.notes:
         return None
     try:
-        return difference(coefficients_from_jpeg(source), coefficients_from_jpeg(copy), mask)
+        with ThreadPoolExecutor(2) as threads:
+            before, after = threads.map(coefficients_from_jpeg, (source, copy))
     except SpliceError:
         return None
+    return difference(before, after, mask)
 
 
-def _fidelity(original: Picture, copied: Picture, mask: Mask, again: Picture, blocks: Difference | None) -> Clause:
-    """L3. *again* is the original as it is after being encoded again."""
-    outside = _picture_levels(original, copied)[~mask]
+def _fidelity(
+    original: Picture, copied: Picture, mask: Mask, again: _EncodedAgain, blocks: Difference | None
+) -> Clause:
+    """L3."""
+    outside = sample_differences(original, copied)[~mask]
     largest = int(outside.max(initial=0))
     figures: dict[str, float] = {"pixels_outside": outside.size}
     if blocks is not None:
@@ -248,7 +303,8 @@ def _fidelity(original: Picture, copied: Picture, mask: Mask, again: Picture, bl
         "largest_error_levels": largest,
         "mean_error_levels": round(mean, 4),
     }
-    found = f"{count:,} of {outside.size:,} pixels outside the mask differ, by up to {largest} levels"
+    levels = "levels" if original.deep is None and copied.deep is None else "levels of 16 bits"
+    found = f"{count:,} of {outside.size:,} pixels outside the mask differ, by up to {largest} {levels}"
     if original.container.lossless:
         return Clause("L3", Verdict.FAIL, found, figures)
     if not _explained_by_encoding(original, copied, mask, again):
@@ -258,18 +314,18 @@ def _fidelity(original: Picture, copied: Picture, mask: Mask, again: Picture, bl
     return Clause("L3", Verdict.RE_ENCODED, sentence, figures)
 
 
-def _explained_by_encoding(original: Picture, copied: Picture, mask: Mask, again: Picture) -> bool:
+def _explained_by_encoding(original: Picture, copied: Picture, mask: Mask, again: _EncodedAgain) -> bool:
     far = ~touched(mask, grid_of(copied.container))
-    unexplained = _picture_levels(again, copied)
+    unexplained = sample_differences(again.whole, copied)
     if original.container.jpeg is not None:
         # Each cell is encoded by itself: one that holds no changed pixel comes out the same, or was kept as it was.
-        kept = _picture_levels(original, copied) <= _TURNED_LEVELS
+        kept = sample_differences(original, copied) <= _TURNED_LEVELS
         return bool((kept | (unexplained <= _ROUNDING_LEVELS))[far].all())
-    allowed = _NOISE_FACTOR * _local_mean(_levels(again.image, original.image), far) + _NOISE_LEVELS
+    allowed = _NOISE_FACTOR * _local_mean(_levels(again.whole.image, original.image), far) + _NOISE_LEVELS
     return bool((_local_mean(unexplained, far) <= allowed).all())
 
 
-def _local_mean(levels: Levels, where: Mask) -> npt.NDArray[np.float32]:
+def _local_mean(levels: npt.NDArray[np.uint8 | np.uint16], where: Mask) -> npt.NDArray[np.float32]:
     """(H, W), the mean of *levels* around each pixel, of those pixels that count."""
     values = np.where(where, levels, 0).astype(np.float32)
     return np.asarray(cv2.blur(values, (_LOCAL_PX, _LOCAL_PX)), dtype=np.float32)
@@ -279,15 +335,6 @@ def _levels(one: RgbImage, other: RgbImage) -> Levels:
     red, green, blue = np.moveaxis(cv2.absdiff(one, other), 2, 0)
     # Six times as fast as max(axis=2).
     return np.asarray(np.maximum(np.maximum(red, green), blue), dtype=np.uint8)
-
-
-def _picture_levels(one: Picture, other: Picture) -> Levels:
-    levels = _levels(one.image, other.image)
-    if one.alpha is None and other.alpha is None:
-        return levels
-    # What is fully transparent was read as black in both.
-    alphas = [np.full_like(levels, _OPAQUE) if picture.alpha is None else picture.alpha for picture in (one, other)]
-    return np.maximum(levels, np.asarray(cv2.absdiff(*alphas), dtype=np.uint8))
 
 
 def _container(copy: bytes) -> Clause:

@@ -13,11 +13,13 @@ from cleanplate.codecs.images import ImageLimits, bytes_from_picture, picture_fr
 from cleanplate.codecs.splice import coefficients_from_jpeg
 from cleanplate.engines.registry import load_inpainter
 from cleanplate.errors import NotAnImageError, NothingToRemoveError, SizeMismatchError
+from cleanplate.pipeline import verification
 from cleanplate.pipeline.certificate import Clause, Verdict, Verification
 from cleanplate.pipeline.clean import Original, clean_image
+from cleanplate.pipeline.plan import grid_of, touched
 from cleanplate.pipeline.verification import Names, names_clause, verify
 from fakes import jpeg_files
-from fakes.image_files import swapped_profile
+from fakes.image_files import deep_png, swapped_profile
 from fakes.jpeg_files import HAS_JPEGLIB
 
 LIMITS = ImageLimits()
@@ -139,6 +141,38 @@ def test_one_sample_changed_by_one_level_fails_where_nothing_need_change() -> No
 
     assert found["L3"].verdict is Verdict.FAIL
     assert found["L3"].sentence == "1 of 11,424 pixels outside the mask differ, by up to 1 levels"
+
+
+def test_one_16_bit_sample_changed_by_one_level_fails() -> None:
+    deep = photograph().astype(np.uint16) * 257
+    original = deep_png(deep)
+    copy = copy_of(original)
+    found = picture_from_bytes(copy, LIMITS).deep.copy()
+    found[0, 0, 2] ^= 1
+
+    assert checked(original, copy)["L3"].verdict is Verdict.PASS
+    fidelity = checked(original, deep_png(found))["L3"]
+    assert fidelity.verdict is Verdict.FAIL
+    assert fidelity.sentence.endswith("1 of 11,424 pixels outside the mask differ, by up to 1 levels of 16 bits")
+
+
+@pytest.mark.parametrize("kind", jpeg_files.KINDS)
+@pytest.mark.parametrize("orientation", [1, 2, 8])
+def test_a_part_of_a_jpeg_comes_out_of_another_encoding_like_the_whole(kind, orientation) -> None:
+    original = jpeg_files.jpeg_of(jpeg_files.rough(117, 83), kind, orientation=orientation)
+    picture = picture_from_bytes(original, LIMITS)
+    again = verification._EncodedAgain(picture, LIMITS)
+    grid = grid_of(picture.container)
+    for top, left in ((0, 0), (5, 40), (70, 100), (82, 116), (31, 63)):
+        approved = np.zeros((83, 117), dtype=np.bool_)
+        approved[top : top + 9, left : left + 20] = True
+        effective = touched(approved, grid)
+        window = verification._window(effective)
+
+        counted = verification._counted(picture, effective[window])
+
+        assert counted.any()
+        np.testing.assert_array_equal(again.part(window)[counted], again.whole.image[window][counted])
 
 
 @pytest.mark.parametrize("kind", ENCODED_AGAIN)
