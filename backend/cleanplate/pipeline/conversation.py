@@ -84,6 +84,10 @@ class ConversationKey:
     to_name: str
     label: str
 
+    def shadow_id(self, region_id: str) -> str:
+        """The id of the region that the shadow of an object is shown as. It stays as long as the object's does."""
+        return self.region_id(f"shadow of {region_id}")
+
     def region_id(self, prompt_id: str) -> str:
         """The id of the region that a prompt begins.
 
@@ -203,6 +207,14 @@ class Answer:
 
 
 @dataclass(frozen=True, eq=False)
+class ProposedShadow:
+    """The shadow of an object, as it was last proposed."""
+
+    mask: PackedMask
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
 class Target:
     """An object that an annotator points at; it is shown as one region.
 
@@ -215,6 +227,8 @@ class Target:
         asked_at: when that was.
         drafts: what the drafts held then.
         batch: which request with boxes last showed it, counted from 1; 0 if none.
+        shadow: the one proposed with its answer.
+        had_shadow: whether one was ever proposed.
     """
 
     region_id: str
@@ -226,6 +240,8 @@ class Target:
     answer: Answer | None = None
     drafts: Drafts = frozenset()
     batch: int = 0
+    shadow: ProposedShadow | None = None
+    had_shadow: bool = False
 
     @property
     def clicks(self) -> tuple[Click, ...]:
@@ -308,12 +324,22 @@ class Target:
     def answered(self, segmentation: Segmentation) -> "Target":
         """The target with the answer to what was asked."""
         mask, logits = PackedMask(segmentation.mask), PackedLogits(segmentation.logits)
-        return replace(self, answer=Answer(self.asked, mask, segmentation.score, logits))
+        return replace(self, answer=Answer(self.asked, mask, segmentation.score, logits), shadow=None)
+
+    def shadowed(self, shadow: ProposedShadow) -> "Target":
+        """The target with the shadow that was found for its answer."""
+        return replace(self, shadow=shadow, had_shadow=True)
+
+    def has_rejected_shadow(self, key: ConversationKey, question: Question) -> bool:
+        """Whether its shadow was shown and is not among what Label Studio saved, although the object itself is."""
+        is_saved = self.region_id in question.saved_ids
+        return self.had_shadow and is_saved and key.shadow_id(self.region_id) not in question.saved_ids
 
     @property
     def size_bytes(self) -> int:
         """About how much memory it holds."""
-        return sum(part.size_bytes for part in (self.base, self.answer) if part is not None)
+        shadow = self.shadow.mask if self.shadow else None
+        return sum(part.size_bytes for part in (self.base, self.answer, shadow) if part is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,10 +371,14 @@ class Memory:
         """The memory as if nobody had pointed at *target*."""
         return replace(self, targets=tuple(other for other in self.targets if other is not target))
 
+    def with_changed(self, changed: Target) -> "Memory":
+        """The memory with one of its targets changed, in its place."""
+        targets = (changed if each.region_id == changed.region_id else each for each in self.targets)
+        return replace(self, targets=tuple(targets))
+
     def answered(self, region_id: str, segmentation: Segmentation) -> "Memory":
         """The memory with a segmenter's answer to what was asked about one of its targets."""
-        targets = (each.answered(segmentation) if each.region_id == region_id else each for each in self.targets)
-        return replace(self, targets=tuple(targets))
+        return self.with_changed(self.target(region_id).answered(segmentation))
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,9 +24,21 @@ from cleanplate.label_studio.results import (
     regions_from_results,
     result_items_from_mask,
 )
-from cleanplate.pipeline.conversation import Click, ConversationKey, DrawnBox, Question, Target, follow
+from cleanplate.pipeline.conversation import (
+    Answer,
+    Click,
+    ConversationKey,
+    DrawnBox,
+    Memory,
+    PackedMask,
+    ProposedShadow,
+    Question,
+    Target,
+    follow,
+)
+from cleanplate.pipeline.overview import Overlooked, Overview
 from cleanplate.pipeline.turns import Conversations, Turn
-from cleanplate.pipeline.warmer import Warmer
+from cleanplate.pipeline.warmer import Errand, Warmer
 
 Prediction: TypeAlias = dict[str, Any]
 """One entry of the `results` that Label Studio expects."""
@@ -46,6 +58,7 @@ class Event(StrEnum):
     NO_OUTPUT = "no_output"
     NOTHING_TO_REFINE = "nothing_to_refine"
     REGION_UNREADABLE = "region_unreadable"
+    SHADOW_PROPOSED = "shadow_proposed"
     WARMED = "warmed"
     WARMING_DROPPED = "warming_dropped"
     WARMING_FAILED = "warming_failed"
@@ -182,16 +195,17 @@ class Predictor:
             return []
         key = ConversationKey(self._identity(click, to_name), to_name, label)
         with self._conversations.turn(key, frozenset(prompt.id for prompt in prompts)) as turn:
-            embedding = self._embedding(key.image)
-            _require_same_size(prompts, embedding.size)
+            prepared = self._prepared(key.image, with_overview=click.config.has_shadows(to_name))
+            _require_same_size(prompts, prepared.size)
             if turn.is_superseded:
                 self._count(Event.SUPERSEDED)
                 return []
-            return self._converse(click, key, turn, prompts, embedding)
+            return self._converse(click, key, turn, prompts, prepared)
 
     def _converse(
-        self, click: _Click, key: ConversationKey, turn: Turn, prompts: list[PromptItem], embedding: Embedding
+        self, click: _Click, key: ConversationKey, turn: Turn, prompts: list[PromptItem], prepared: Embedding
     ) -> list[_Shown]:
+        embedding = prepared.embedding if isinstance(prepared, Overlooked) else prepared
         question = Question(
             clicks=tuple(Click(prompt.id, prompt.point) for prompt in prompts if prompt.point is not None),
             boxes=tuple(DrawnBox(prompt.id, prompt.box) for prompt in prompts if prompt.box is not None),
@@ -208,6 +222,13 @@ class Predictor:
         for target in plan.unanswered:
             memory = memory.answered(target.region_id, self._segmenter.segment(embedding, target.prompt))
         shown = [_shown(memory.target(region_id), key, click.config) for region_id in plan.region_ids]
+        shadow_label = click.config.shadow_label(key.label, key.to_name)
+        if shadow_label is not None and isinstance(prepared, Overlooked):
+            fresh = frozenset(target.region_id for target in plan.unanswered)
+            memory = _with_shadows(memory, fresh, key, question, prepared.overview)
+            for target in _with_shown_shadows(memory, plan.region_ids, fresh, key, question):
+                self._count(Event.SHADOW_PROPOSED)
+                shown.append(_shown_shadow(target, key, shadow_label, click.config))
         # Only now: a request that failed on the way has changed nothing.
         turn.keep(memory)
         return shown
@@ -238,16 +259,24 @@ class Predictor:
             raise PayloadError(f'the task\'s data hold no address where <Image name="{to_name}"> looks for one')
         return ImageIdentity(self._label_studio_url, click.project_id, click.task.id, url)
 
-    def _images(self, click: _Click) -> tuple[ImageIdentity, ...]:
-        return tuple(self._identity(click, image.name) for image in click.config.images)
+    def _errands(self, click: _Click) -> tuple[Errand, ...]:
+        names = [image.name for image in click.config.images]
+        return tuple(Errand(self._identity(click, name), click.config.has_shadows(name)) for name in names)
 
-    def _embedding(self, image: ImageIdentity) -> Embedding:
-        key = EmbeddingKey(self._segmenter.version, image)
-        return self._embeddings.get(key, lambda: self._embed(image))
+    def _prepared(self, identity: ImageIdentity, *, with_overview: bool) -> Embedding:
+        """The image's embedding; with its overview an Overlooked."""
+        key = self._key(identity, with_overview=with_overview)
+        return self._embeddings.get(key, lambda: self._prepare(identity, with_overview=with_overview))
 
-    def _embed(self, image: ImageIdentity) -> Embedding:
-        data = self._media.fetch(image.url, project_id=image.project_id, task_id=image.task_id)
-        return self._segmenter.embed(self._read_image(data))
+    def _prepare(self, identity: ImageIdentity, *, with_overview: bool) -> Embedding:
+        data = self._media.fetch(identity.url, project_id=identity.project_id, task_id=identity.task_id)
+        image = self._read_image(data)
+        embedding = self._segmenter.embed(image)
+        return Overlooked(embedding, Overview.of(image)) if with_overview else embedding
+
+    def _key(self, identity: ImageIdentity, *, with_overview: bool) -> EmbeddingKey:
+        version = self._segmenter.version
+        return EmbeddingKey(f"{version} with overview" if with_overview else version, identity)
 
     # Warming
 
@@ -256,21 +285,22 @@ class Predictor:
         if self._warmer is None or len(request.tasks) != 1:
             return
         try:
-            images = self._images(_read_click(request))
+            errands = self._errands(_read_click(request))
         except CleanplateError as error:
             self._count(Event.WARMING_FAILED)
             _log.info("an opened task cannot be prepared", task=request.tasks[0].id, reason=error.reason)
             return
-        for image in images:
-            if EmbeddingKey(self._segmenter.version, image) not in self._embeddings and not self._warmer.ask(image):
+        for errand in errands:
+            key = self._key(errand.image, with_overview=errand.with_overview)
+            if key not in self._embeddings and not self._warmer.ask(errand):
                 self._count(Event.WARMING_DROPPED)
 
-    def _warm(self, image: ImageIdentity) -> None:
+    def _warm(self, errand: Errand) -> None:
         try:
-            self._embedding(image)
+            self._prepared(errand.image, with_overview=errand.with_overview)
         except CleanplateError as error:
             self._count(Event.WARMING_FAILED)
-            _log.info("an opened task cannot be prepared", task=image.task_id, reason=error.reason)
+            _log.info("an opened task cannot be prepared", task=errand.image.task_id, reason=error.reason)
         else:
             self._count(Event.WARMED)
 
@@ -348,9 +378,13 @@ def _require_same_size(prompts: list[PromptItem], size: Size) -> None:
             raise SizeMismatchError(f"a prompt was drawn on {seen}, but the image is {size.width}×{size.height}")
 
 
+def _answered(target: Target) -> Answer:
+    assert target.answer is not None, "every target that is shown was answered"  # noqa: S101
+    return target.answer
+
+
 def _shown(target: Target, key: ConversationKey, config: LabelConfig) -> _Shown:
-    answer = target.answer
-    assert answer is not None, "every target that is shown was answered"  # noqa: S101
+    answer = _answered(target)
     items = result_items_from_mask(
         answer.mask.mask(),
         score=answer.score,
@@ -360,6 +394,44 @@ def _shown(target: Target, key: ConversationKey, config: LabelConfig) -> _Shown:
         to_name=key.to_name,
     )
     return _Shown(items, answer.score)
+
+
+def _with_shadows(
+    memory: Memory, fresh: frozenset[str], key: ConversationKey, question: Question, overview: Overview
+) -> Memory:
+    """The memory with the shadows of the objects that were answered now."""
+    for region_id in fresh:
+        target = memory.target(region_id)
+        rejected = target.has_rejected_shadow(key, question)
+        shadow = None if rejected else overview.shadow_of(_answered(target).mask.mask())
+        if shadow is not None:
+            memory = memory.with_changed(target.shadowed(ProposedShadow(PackedMask(shadow.mask), shadow.score)))
+    return memory
+
+
+def _with_shown_shadows(
+    memory: Memory, region_ids: tuple[str, ...], fresh: frozenset[str], key: ConversationKey, question: Question
+) -> Iterator[Target]:
+    """The targets whose shadows are to be shown: not those rejected, and those accepted only after a new answer."""
+    for region_id in region_ids:
+        target = memory.target(region_id)
+        may_be_shown = region_id in fresh or key.shadow_id(region_id) not in question.saved_ids
+        if target.shadow is not None and may_be_shown and not target.has_rejected_shadow(key, question):
+            yield target
+
+
+def _shown_shadow(target: Target, key: ConversationKey, label: str, config: LabelConfig) -> _Shown:
+    shadow = target.shadow
+    assert shadow is not None, "only targets with a shadow show one"  # noqa: S101
+    items = result_items_from_mask(
+        shadow.mask.mask(),
+        score=shadow.score,
+        region_id=key.shadow_id(target.region_id),
+        label=label,
+        config=config,
+        to_name=key.to_name,
+    )
+    return _Shown(items, shadow.score)
 
 
 def _looked_up(data: Mapping[str, Any], key: str) -> Any:
