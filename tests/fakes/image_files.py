@@ -244,11 +244,12 @@ def _gamma(exponent):
     return b"curv\0\0\0\0" + struct.pack(">IHxx", 1, round(exponent * 256))
 
 
-def swapped_profile():
-    """Colours like sRGB's, with red and green exchanged."""
+def swapped_profile(**more):
+    """Colours like sRGB's, with red and green exchanged; and the contents of further tags."""
     curve = _gamma(2.2)
     return profile(
         b"RGB ",
+        **more,
         wtpt=_xyz(0.9642, 1, 0.8249),
         rXYZ=_xyz(0.3851, 0.7169, 0.0971),
         gXYZ=_xyz(0.4361, 0.2225, 0.0139),
