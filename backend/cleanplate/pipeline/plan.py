@@ -147,7 +147,7 @@ def plan_removal(
     for region in approved:
         wish = policy.of(region.label)
         whole = closed(region.mask, wish.closing)
-        grown, radius_px = _grown(whole, wish.dilation)
+        grown, radius_px = dilated(whole, wish.dilation)
         claims[wish.way] = claims[wish.way] | grown if wish.way in claims else grown
         closed_px = int(np.count_nonzero(whole)) - int(np.count_nonzero(region.mask))
         removed.append(Removed(region.region_id, region.label, radius_px, closed_px, wish.action))
@@ -225,8 +225,8 @@ def _named(labels: Sequence[str]) -> str:
     return ", ".join(repr(label[:_LABEL_SHOWN]) for label in labels)
 
 
-def _grown(mask: Mask, dilation: Dilation) -> tuple[Mask, int]:
-    """A region's mask after its dilation, and by how many pixels it was grown at most."""
+def dilated(mask: Mask, dilation: Dilation) -> tuple[Mask, int]:
+    """A region's mask after its dilation, and by how many pixels it was grown at most. Each island by its own size."""
     box = bounding_box(mask)
     if box is None or dilation == Dilation():
         return mask, 0

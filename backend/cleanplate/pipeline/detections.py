@@ -1,0 +1,53 @@
+"""From what a detector found to a mask of what is to go."""
+
+from collections.abc import Collection
+from types import MappingProxyType
+from typing import Final
+
+import cv2
+import numpy as np
+
+from cleanplate.domain.geometry import Box
+from cleanplate.domain.image import Mask, RgbImage, size_of
+from cleanplate.engines.protocols import Detector
+from cleanplate.pipeline.second_look import LIKELY
+
+_MARGINS: Final = MappingProxyType({"face": 0.3})
+_MARGIN: Final = 0.1
+"""By what share of its sides a box is grown on each side. That of a face ends at the brow and at the chin."""
+
+_ROUND: Final = frozenset({"face"})
+
+
+def detected_mask(image: RgbImage, detector: Detector, *, kinds: Collection[str]) -> Mask:
+    """Cover what a detector finds: (H, W), empty if it finds nothing.
+
+    A face becomes an ellipse that covers its whole box and the hair, everything else a rectangle.
+
+    Args:
+        image: (H, W, 3).
+        detector: finds things; what it is not sure of does not count.
+        kinds: of them.
+    """
+    mask = np.zeros(image.shape[:2], dtype=np.uint8)
+    for found in detector.detect(image, kinds=kinds):
+        if found.score < LIKELY:
+            continue
+        margin = _MARGINS.get(found.kind, _MARGIN)
+        box = _grown(found.box, margin)
+        if found.kind in _ROUND:
+            cv2.ellipse(mask, _ellipse(box), 1, thickness=cv2.FILLED)
+        else:
+            mask[box.slices(size_of(image))] = 1
+    return mask.astype(np.bool_)
+
+
+def _grown(box: Box, margin: float) -> Box:
+    across, down = margin * box.width, margin * box.height
+    return Box(box.left - across, box.top - down, box.right + across, box.bottom + down)
+
+
+def _ellipse(box: Box) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """Centre, axes and turn, as OpenCV has them; pixel edges become pixel centres."""
+    middle = ((box.left + box.right) / 2 - 0.5, (box.top + box.bottom) / 2 - 0.5)
+    return middle, (box.width, box.height), 0.0
