@@ -36,11 +36,16 @@ class OpenCvInpainter:
             require_fit(avoid, size_of(image))
         if mask.all():
             return Inpainting(np.full_like(image, _NO_SOURCE_GREY), confidence=0.0)
+        height, width = mask.shape
+        # In an image of a single row or column OpenCV reads memory that is not the image's.
+        beyond = (0, int(height == 1), 0, int(width == 1), cv2.BORDER_REPLICATE)
+        prefilled = cv2.copyMakeBorder(_prefilled(image, mask), *beyond)
+        hole = cv2.copyMakeBorder(mask.view(np.uint8), *beyond)
         try:
-            filled = cv2.inpaint(_prefilled(image, mask), mask.view(np.uint8), _RADIUS_PX, cv2.INPAINT_TELEA)
+            filled = cv2.inpaint(prefilled, hole, _RADIUS_PX, cv2.INPAINT_TELEA)
         except cv2.error as error:
             raise _translated(error, image) from error
-        return Inpainting(np.asarray(filled))
+        return Inpainting(np.ascontiguousarray(filled[:height, :width]))
 
 
 def load() -> OpenCvInpainter:

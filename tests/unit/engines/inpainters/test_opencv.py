@@ -40,6 +40,22 @@ def test_a_fill_in_the_corner_keeps_to_the_colours_around_it() -> None:
     np.testing.assert_allclose(filled.astype(int), 200, atol=6)
 
 
+@pytest.mark.parametrize("shape", [(1, 6), (6, 1)])
+def test_an_image_of_a_single_row_or_column_is_filled_from_its_own_pixels_only(shape) -> None:
+    image = np.full((*shape, 3), 200, dtype=np.uint8)
+    mask = np.zeros(shape, dtype=np.bool_)
+    mask.flat[:3] = True
+
+    fills = []
+    for level in range(0, 256, 15):
+        junk = [np.full(size, level, dtype=np.uint8) for size in range(1, 2000, 7)]
+        del junk
+        fills.append(load().inpaint(image, mask).image)
+
+    assert len({filled.tobytes() for filled in fills}) == 1
+    np.testing.assert_allclose(fills[0].astype(int), 200, atol=2)
+
+
 @pytest.mark.parametrize(
     ("code", "expected"), [(cv2.Error.StsNoMem, EngineMemoryError), (cv2.Error.StsAssert, EngineError)]
 )
