@@ -125,6 +125,12 @@ class EngineMissingError(EngineError):
     reason = "engine_missing"
 
 
+class WeightsError(EngineError):
+    """A file of weights is damaged, of another network, or not what it says it is."""
+
+    reason = "weights"
+
+
 class EngineMemoryError(EngineError):
     """The device has no room for an image of this size."""
 

@@ -1,4 +1,7 @@
-"""The engines by name. To add one: write its file with `def load()`, and give it its line here."""
+"""The engines by name. To add one: write its file with `def load()`, and give it its line here.
+
+One that needs weights has `def load(weights: Weights)`, and its name in WITH_WEIGHTS, too.
+"""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -6,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, cast
 
 from cleanplate.engines.protocols import Detector, Inpainter, Segmenter
+from cleanplate.engines.weights import Weights
 from cleanplate.errors import EngineMissingError, EngineUnknownError
 
 SEGMENTERS: Final[Mapping[str, str]] = MappingProxyType(
@@ -17,6 +21,7 @@ SEGMENTERS: Final[Mapping[str, str]] = MappingProxyType(
 INPAINTERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "exemplar": "cleanplate.engines.inpainters.exemplar",
+        "lama": "cleanplate.engines.inpainters.lama",
         "opencv": "cleanplate.engines.inpainters.opencv",
     }
 )
@@ -26,6 +31,9 @@ DETECTORS: Final[Mapping[str, str]] = MappingProxyType(
         "cascade": "cleanplate.engines.detectors.cascade",
     }
 )
+
+WITH_WEIGHTS: Final = frozenset({"lama"})
+"""The engines that need weights, of whatever kind they are."""
 
 
 def load_segmenter(name: str) -> Segmenter:
@@ -38,14 +46,19 @@ def load_segmenter(name: str) -> Segmenter:
     return cast("Segmenter", _load("segmenter", SEGMENTERS, name))
 
 
-def load_inpainter(name: str) -> Inpainter:
+def load_inpainter(name: str, weights: Weights | None = None) -> Inpainter:
     """Import and make the inpainter of this name.
+
+    Args:
+        name: as in INPAINTERS.
+        weights: for those in WITH_WEIGHTS; the others have no use for it.
 
     Raises:
         EngineUnknownError: There is none.
-        EngineMissingError: Its library is not installed.
+        EngineMissingError: Its library is not installed, or its weights are not there.
+        WeightsError: Its weights cannot be used.
     """
-    return cast("Inpainter", _load("inpainter", INPAINTERS, name))
+    return cast("Inpainter", _load("inpainter", INPAINTERS, name, weights))
 
 
 def load_detector(name: str) -> Detector:
@@ -58,11 +71,11 @@ def load_detector(name: str) -> Detector:
     return cast("Detector", _load("detector", DETECTORS, name))
 
 
-def _load(kind: str, table: Mapping[str, str], name: str) -> object:
+def _load(kind: str, table: Mapping[str, str], name: str, weights: Weights | None = None) -> object:
     if name not in table:
         raise EngineUnknownError(f"there is no {kind} {name!r}; known are {', '.join(sorted(table))}")
     try:
         module = import_module(table[name])
     except ModuleNotFoundError as error:
         raise EngineMissingError(f"the {kind} {name!r} needs {error.name}: pip install 'cleanplate[{name}]'") from error
-    return module.load()
+    return module.load(weights or Weights()) if name in WITH_WEIGHTS else module.load()

@@ -1,0 +1,71 @@
+"""What the network runs on and computes with, as the machine's owner says, or else as suits the machine."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Final, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
+
+from cleanplate.errors import EngineError
+
+Precision = Literal["fp32", "bf16"]
+
+DTYPES: Final[Mapping[Precision, torch.dtype]] = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16})
+
+_GPU: Final = threading.Lock()
+
+_ROUNDS: Final = 5
+_WORTH_IT: Final = 0.8
+"""bf16 is taken below this share of the time fp32 takes. Processors that know it need half the time, others several
+times as much, so that a busy machine does not tip the balance: the choice is part of the engine's version."""
+
+
+def device_of(wish: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """The device to use.
+
+    Raises:
+        EngineError: A GPU is asked for, and torch finds none.
+    """
+    if wish == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise EngineError(
+            "CLEANPLATE_DEVICE is cuda, and torch finds no such device: install its CUDA build, or use cpu"
+        )
+    return torch.device(wish)
+
+
+def precision_of(wish: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+    """The precision to use; for `auto` a convolution like the network's is timed, in a few hundredths of a second."""
+    if wish != "auto":
+        return wish
+    times_s: dict[Precision, list[float]] = {"fp32": [], "bf16": []}
+    with torch.inference_mode():
+        for _ in range(_ROUNDS + 1):
+            for precision, times in times_s.items():
+                times.append(_convolution_s(device, DTYPES[precision]))
+    fp32_s, bf16_s = (min(times[1:]) for times in times_s.values())
+    return "bf16" if bf16_s < _WORTH_IT * fp32_s else "fp32"
+
+
+@contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """On a GPU: one at a time, the same answer each time, and no rounding of fp32 to fewer digits than it has."""
+    if device.type != "cuda":
+        yield
+        return
+    # The flags are those of the whole process; nobody else may restore them meanwhile.
+    with _GPU, torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
+
+
+def _convolution_s(device: torch.device, dtype: torch.dtype) -> float:
+    grid = torch.ones((1, 256, 32, 32), device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    weight = torch.ones((128, 256, 3, 3), device=device, dtype=dtype).to(memory_format=torch.channels_last)
+    start = time.perf_counter()
+    F.conv2d(grid, weight).sum().item()  # asking for a number waits for the GPU
+    return time.perf_counter() - start

@@ -1,0 +1,131 @@
+"""The files that hold what a network has learnt: which one to take, what it is called by, what is in it."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from cleanplate.engines.weights_parts.safetensors_file import tensors_in_safetensors
+from cleanplate.engines.weights_parts.stored_tensor import StoredTensor
+from cleanplate.engines.weights_parts.torch_archive import tensors_in_archive
+from cleanplate.errors import EngineMissingError, WeightsError
+
+_ZIP_MAGIC: Final = b"PK\x03\x04"
+
+_MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the machine's owner says about an engine's weights.
+
+    Attributes:
+        checkpoint: the file, or the folder it was published in; None: it is looked for in *folder*.
+        folder: where weights lie under the names they were published by; None: nowhere.
+        device: what the network runs on; auto: the GPU if there is one.
+        precision: what it computes with; auto: what is faster on the device.
+    """
+
+    checkpoint: Path | None = None
+    folder: Path | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights as their makers give them away.
+
+    Attributes:
+        engine: the engine that takes them.
+        names: of the files or folders, the best first.
+        inside: where the file is in such a folder.
+        address: where the first of the names is to be had.
+        size_bytes: of that file.
+        licence: under which it may be used, as an SPDX name.
+        setting: what names the file, should it be called otherwise.
+    """
+
+    engine: str
+    names: tuple[str, ...]
+    inside: str
+    address: str
+    size_bytes: int
+    licence: str
+    setting: str
+
+    def find(self, weights: Weights) -> Path:
+        """The file to read.
+
+        Raises:
+            EngineMissingError: It is not where it should be. The message says what to fetch from where.
+        """
+        if weights.checkpoint is not None:
+            return self._file_of(weights.checkpoint) or self._missing(f"{weights.checkpoint} is not there")
+        if weights.folder is None:
+            return self._missing("none are set")
+        for name in self.names:
+            found = self._file_of(weights.folder / name)
+            if found is not None:
+                return found
+        return self._missing(f"{weights.folder} holds none of {', '.join(self.names)}")
+
+    def _file_of(self, path: Path) -> Path | None:
+        path = path / self.inside if path.is_dir() else path
+        return path if path.is_file() else None
+
+    def _missing(self, what: str) -> Path:
+        raise EngineMissingError(
+            f"{self.engine} needs its weights, and {what}: fetch {self.names[0]} ({self.size_bytes // _MIB} MiB, "
+            f"{self.licence}) from {self.address}, then name it in {self.setting} or put it into the folder "
+            f"CLEANPLATE_WEIGHTS_DIR"
+        )
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        WeightsError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from error
+
+
+@contextmanager
+def tensors_in(path: Path) -> Iterator[Mapping[str, StoredTensor]]:
+    """The named tensors of a file, to be read while it is open.
+
+    Read are what torch saves since 2020 (`.pt`, `.pth`, `.ckpt`: a state dict, a Lightning checkpoint, a TorchScript
+    archive) and safetensors. Nothing a file says is ever executed, unpickled or compiled.
+
+    Raises:
+        WeightsError: The file is damaged, of another kind, or claims to hold more than it does. One that is raised
+            while it is open is given the file's name, too.
+    """
+    try:
+        with _tensors_in(path) as tensors:
+            yield tensors
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def _tensors_in(path: Path) -> AbstractContextManager[Mapping[str, StoredTensor]]:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_ZIP_MAGIC))
+    except OSError as error:
+        raise WeightsError(str(error.strerror)) from error
+    if magic == _ZIP_MAGIC:
+        return tensors_in_archive(path)
+    if path.suffix == ".safetensors":
+        return tensors_in_safetensors(path)
+    raise WeightsError(
+        "it is neither safetensors nor what torch.save writes since version 1.6; if you trust an older file, read it "
+        "with torch and save it again"
+    )
