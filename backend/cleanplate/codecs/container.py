@@ -85,7 +85,7 @@ _PNG_CHUNK_NAMES: Final = MappingProxyType(
         "acTL": "animation",
         "fcTL": "animation frame",
         "fdAT": "animation frame",
-        "PLTE": "suggested palette",
+        "PLTE": "palette",
     }
 )
 _WEBP_CHUNK_NAMES: Final = MappingProxyType(
@@ -209,11 +209,8 @@ def _jpeg_name(part: Part) -> str:
 
 
 def _forbidden_png(parts: Sequence[Part]) -> Iterator[str]:
-    colour_type = png.header(parts).colour_type
     allowed = {"IHDR", "IDAT", "IEND"}
-    if colour_type == png.PALETTE:
-        allowed |= {"PLTE"}
-    if colour_type in {png.GREY, png.RGB, png.PALETTE}:
+    if png.header(parts).colour_type in {png.GREY, png.RGB}:
         allowed |= {"tRNS"}
     for part in parts:
         if part.kind not in allowed:

@@ -152,7 +152,7 @@ def test_everything_that_a_png_may_carry_is_found_and_named():
         "gAMA chunk",
         "animation",
         "animation frame",
-        "suggested palette",
+        "palette",
         "prVt chunk",
         "text",
         "animation frame",
@@ -160,11 +160,11 @@ def test_everything_that_a_png_may_carry_is_found_and_named():
     )
 
 
-def test_the_palette_of_an_image_with_a_palette_is_no_stranger():
+def test_a_palette_is_found_since_its_unused_colours_could_tell():
     indices = chunk(b"IDAT", zlib.compress(b"\0\0"))
-    data = png(png_header(1, 1, colour_type=3), chunk(b"PLTE", bytes(3)), chunk(b"tRNS", b"\1"), indices)
+    data = png(png_header(1, 1, colour_type=3), chunk(b"PLTE", bytes(6)), chunk(b"tRNS", b"\1"), indices)
 
-    assert forbidden_parts(data) == ()
+    assert forbidden_parts(data) == ("palette", "tRNS chunk")
 
 
 def test_transparency_that_a_png_does_not_need_is_found():
