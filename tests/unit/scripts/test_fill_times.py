@@ -33,10 +33,11 @@ def test_a_person_reads_time_and_memory() -> None:
         "share": 0.05,
         "crops": 2,
         "median_s": 1.234,
-        "slowest_s": 2,
+        "fastest_s": 1,
+        "cpu_s": 2,
         "extra_mb": 56,
     }
 
     assert times_text([row])[-1] == (
-        "| 1920×1080 | 5.0% in 1 | kettle | 2 | 1.23 s | 2.00 s | +56 MB | 1.5 s, 300 MB |"
+        "| 1920×1080 | 5.0% in 1 | kettle | 2 | 1.23 s | 1.00 s | 2.00 s | +56 MB | 1.5 s, 300 MB |"
     )
