@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from cleanplate.codecs.container import forbidden_parts
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.codecs.splice import coefficients_from_jpeg, difference
+from cleanplate.errors import ImageError
 from cleanplate.pipeline.encoding import SPLICED, WHOLE, encoded
 from cleanplate.pipeline.plan import grid_of, plan_from_mask
 from fakes.jpeg_files import KINDS, jpeg_of, rough, stored_blocks
@@ -83,3 +84,23 @@ def test_one_changed_coefficient_is_found(width, height, kind, data):
     other.blocks[component][place] ^= data.draw(st.sampled_from([1, 2, 64]))
 
     assert difference(one, other, np.zeros((height, width), dtype=np.bool_)).differing_blocks == 1
+
+
+@settings(deadline=None, max_examples=80)
+@given(kind=st.sampled_from(sorted(KINDS)), data=st.data())
+def test_a_damaged_jpeg_is_refused_or_copied_as_it_shows(kind, data):
+    spoilt = bytearray(jpeg_of(rough(40, 40), kind))
+    for at in data.draw(st.lists(st.integers(2, len(spoilt) - 1), min_size=1, max_size=4)):
+        spoilt[at] = data.draw(st.sampled_from([0x00, 0x7F, 0x80, 0xC4, 0xD0, 0xDA, 0xFF]))
+    try:
+        picture = picture_from_bytes(bytes(spoilt), LIMITS)
+    except ImageError:
+        return
+    mask = np.zeros(picture.image.shape[:2], dtype=np.bool_)
+
+    copy, how = encoded(bytes(spoilt), picture, mask)
+
+    shown = picture_from_bytes(copy, LIMITS)
+    if how == SPLICED:
+        np.testing.assert_array_equal(shown.image, picture.image)
+    assert shown.image.shape == picture.image.shape

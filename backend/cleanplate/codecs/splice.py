@@ -1,7 +1,7 @@
 """A JPEG's copy in which only what is under the mask is compressed anew; every other coefficient stays as it was.
 
-A JPEG that is stored turned is turned upright by moving its coefficients, as lossless editors do: see "Lossless
-transformations" in Wallace's article on the standard (1992) and the symmetries of the discrete cosine transform.
+A JPEG that is stored turned is turned upright by moving its coefficients, as lossless editors do: exchanging rows and
+columns exchanges those of every block, and mirroring changes the signs of the odd cosines.
 """
 
 from collections.abc import Iterator, Sequence
@@ -67,12 +67,6 @@ class Coefficients:
     size: Size
     tables: JpegTables
     blocks: tuple[Blocks, ...]
-
-    @property
-    def cells(self) -> Size:
-        """How many cells the grid has across and down."""
-        cell = self.tables.mcu
-        return Size(-(-self.size.width // cell.width), -(-self.size.height // cell.height))
 
 
 class Difference(NamedTuple):
@@ -176,7 +170,6 @@ def difference(one: Coefficients, other: Coefficients, mask: Mask) -> Difference
 
 
 def _turned(blocks: Blocks, turn: Turn) -> Blocks:
-    """Mirroring changes the sign of every cosine of odd frequency."""
     if turn.transposed:
         blocks = blocks.transpose(1, 0, 3, 2)
     signs = np.array([1, -1] * (BLOCK // 2), dtype=np.int16)
@@ -204,7 +197,7 @@ class _Places(NamedTuple):
 
 
 def _encoded(image: RgbImage, cells: Cells, tables: JpegTables) -> Iterator[tuple[int, _Places, Blocks]]:
-    """The blocks of some cells, a few thousand cells at a time: the component's index, where they belong, and they."""
+    """A component's index, places, and the blocks that belong there, for a few thousand of the cells at a time."""
     cell = tables.mcu
     height, width = image.shape[:2]
     all_rows, all_columns = np.nonzero(cells)

@@ -241,6 +241,15 @@ def test_a_cell_at_the_border_is_covered_if_all_of_it_in_the_image_is():
     )
 
 
+def test_the_sampling_factors_of_a_grey_jpeg_mean_nothing():
+    plain = jpeg_of(rough(WIDTH, HEIGHT), "grey")
+    at = plain.index(b"\xff\xc0") + 11
+    odd = plain[:at] + b"\x22" + plain[at + 1 :]
+    assert plain[at] == 0x11
+
+    assert spliced(odd) == spliced(plain)
+
+
 def test_blocks_are_counted_inside_and_outside_of_the_mask():
     content = jpeg_of(rough(64, 48), "4:2:0")
     one = coefficients_from_jpeg(content)
