@@ -65,6 +65,8 @@ _MIN_OUTLINE_PX: Final = 12
 _VICINITY_PX: Final = 30
 _GROUND_PX: Final = 12
 _LEVEL_SHARE: Final = 0.2
+_FROM_MEDIAN: Final = 1.4826
+"""The standard deviation of normally distributed values, in median deviations."""
 
 _GAMMA: Final = 2.2
 _DARKEST: Final = 0.004
@@ -118,7 +120,7 @@ class _Finding:
         tint: by how much more red and blue light is missing than green.
         tint_spread: how much that differs along the outline.
         grain: of its texture, in those of the ground around it.
-        unevenness: the standard deviation of its light inside,
+        unevenness: the deviation of its light inside,
         ground_unevenness: and of the ground's around it.
         thickness_px: of its thickest place, from there to its outline.
         rest: how much else around it is as dark, in its areas.
@@ -161,7 +163,7 @@ class _Finding:
             and self.thickness_px > 3.7  # noqa: PLR2004
             and self.rest < 0.2  # noqa: PLR2004
             and self.growth < 2.6  # noqa: PLR2004
-            and self.core > 0.64  # noqa: PLR2004
+            and self.core > 0.72  # noqa: PLR2004
         )
 
     @property
@@ -278,7 +280,9 @@ def _judged(view: _View, whole: Mask, level: float) -> _Finding | None:
         return None
     around = ground & (outside_px > _PENUMBRA_PX) & (outside_px <= _GROUND_PX)
     core = inside_px > min(1.5, inside_px.max() / 2)
-    rest = (light < level) & ground & ~part & (outside_px < _VICINITY_PX)
+    shade = float(np.median(light[core]))
+    # What is much darker than the shadow is something else, and says nothing of what the ground looks like.
+    rest = (light < level) & (light > shade - step / 2) & ground & ~part & (outside_px < _VICINITY_PX)
     darker, lighter = part & (light < level - _LEVEL_SHARE * step), ground & (light < level + _LEVEL_SHARE * step)
     darker_px = int(darker.sum())
     tints = steps[:, [0, 2]] - steps[:, 1:2]
@@ -289,9 +293,9 @@ def _judged(view: _View, whole: Mask, level: float) -> _Finding | None:
         support=float((falls > step / 2).mean()),
         tint=(float(red), float(blue)),
         tint_spread=float(np.median(np.abs(tints - (red, blue)), axis=0).max()),
-        grain=_strength(view.grain[window][core]) / max(_strength(view.grain[window][around]), 1e-4),
-        unevenness=float(light[core].std()),
-        ground_unevenness=float(light[around].std()),
+        grain=_deviation(view.grain[window][core]) / max(_deviation(view.grain[window][around]), 1e-4),
+        unevenness=_deviation(light[core]),
+        ground_unevenness=_deviation(light[around]),
         thickness_px=float(inside_px.max()),
         rest=int(rest.sum()) / int(part.sum()),
         growth=_reached(lighter, part) / max(darker_px, 1),
@@ -337,8 +341,9 @@ def _reached(where: Mask, part: Mask) -> int:
     return int((is_reached[numbers] & where).sum())
 
 
-def _strength(grain: Logs) -> float:
-    return float(np.sqrt(np.mean(np.square(grain)))) if grain.size else 0.0
+def _deviation(values: Logs) -> float:
+    """The standard deviation, of all but what is unlike the rest: a tyre in the shadow of its car does not count."""
+    return _FROM_MEDIAN * float(np.median(np.abs(values - np.median(values)))) if values.size else 0.0
 
 
 def _in_image(view: _View, part: Mask, size: Size) -> Mask:
