@@ -83,8 +83,8 @@ def times_text(rows: Iterable[dict[str, Any]]) -> list[str]:
         goal = "" if row["goal_s"] is None else f"{row['goal_s']:g} s, {row['goal_mb']:g} MB"
         lines.append(
             f"| {row['width']}×{row['height']} | {row['share']:.1%} in {row['components']} | {row['inpainter']} "
-            f"| {row['crops']} | {row['median_s']:.2f} s | {row['fastest_s']:.2f} s | {row['cpu_s']:.2f} s | +{row['extra_mb']:.0f} MB "
-            f"| {goal} |"
+            f"| {row['crops']} | {row['median_s']:.2f} s | {row['fastest_s']:.2f} s | {row['cpu_s']:.2f} s "
+            f"| +{row['extra_mb']:.0f} MB | {goal} |"
         )
     return lines
 
