@@ -49,6 +49,19 @@ class Settings(BaseSettings):
         default="cascade",
         description="Which engine finds what nobody labelled and looks at copies again; none: no engine does.",
     )
+    weights_dir: Path | None = Field(
+        default=None, description="A folder that holds weights under their published names, such as big-lama.pt."
+    )
+    lama_checkpoint: Path | None = Field(
+        default=None, description="The weights of lama, wherever they are: a file, or the authors' folder big-lama."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="What engines with weights run on; auto: the GPU if there is one."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="What they compute with; auto: what is faster here. A copy is made anew if it changes.",
+    )
 
     approval: str = Field(
         default="submitted", description="What a copy is made from: submitted, ground_truth or choice:<name>=<value>."

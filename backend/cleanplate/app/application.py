@@ -5,6 +5,7 @@ from pathlib import Path
 
 import structlog
 
+from cleanplate.app.engine_weights import weights_for
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.image import RgbImage
 from cleanplate.domain.policy import Approval
@@ -100,7 +101,7 @@ class Application:
     @cached_property
     def inpainter(self) -> Inpainter:
         """Fills what is removed. Raises EngineError if it cannot be loaded."""
-        return load_inpainter(self.settings.inpainter)
+        return load_inpainter(self.settings.inpainter, weights_for(self.settings.inpainter, self.settings))
 
     @cached_property
     def detector(self) -> Detector | None:

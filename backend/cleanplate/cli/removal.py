@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from cleanplate import __version__
+from cleanplate.app.engine_weights import weights_for
 from cleanplate.codecs.images import ImageLimits, mask_from_png
 from cleanplate.domain.policy import READ_BACK, Action, Dilation
 from cleanplate.engines.protocols import Detector, Inpainter
@@ -52,8 +53,9 @@ class Removal:
         Raises:
             EngineError: An engine cannot be loaded.
         """
+        name = inpainter or settings.inpainter
         return cls(
-            inpainter=load_inpainter(inpainter or settings.inpainter),
+            inpainter=load_inpainter(name, weights_for(name, settings)),
             detector=None if settings.detector == NO_ENGINE else load_detector(settings.detector),
             limits=ImageLimits(max_pixels=settings.max_image_pixels, max_bytes=settings.max_image_bytes),
         )

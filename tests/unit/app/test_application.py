@@ -7,6 +7,8 @@ from threading import Timer
 import pytest
 
 from cleanplate.app.application import Application
+from cleanplate.app.engine_weights import weights_for
+from cleanplate.engines.weights import Weights
 from cleanplate.errors import EngineUnknownError, SettingsError, StorageUnavailableError
 from cleanplate.settings import read_settings
 from cleanplate.storage.ledger import StoredFile
@@ -91,8 +93,20 @@ def test_an_approval_that_means_nothing_names_its_setting(application) -> None:
 
 
 def test_an_engine_that_nobody_knows_is_an_error_that_names_those_there_are(application) -> None:
-    with pytest.raises(EngineUnknownError, match=r"'lama'.*opencv"):
-        _ = application(CLEANPLATE_INPAINTER="lama").inpainter
+    with pytest.raises(EngineUnknownError, match=r"'magic'.*opencv"):
+        _ = application(CLEANPLATE_INPAINTER="magic").inpainter
+
+
+def test_an_engine_s_weights_come_from_the_settings(tmp_path, application) -> None:
+    settings = application(
+        CLEANPLATE_LAMA_CHECKPOINT=str(tmp_path / "lama.pt"),
+        CLEANPLATE_WEIGHTS_DIR=str(tmp_path),
+        CLEANPLATE_DEVICE="cpu",
+        CLEANPLATE_PRECISION="fp32",
+    ).settings
+
+    assert weights_for("lama", settings) == Weights(tmp_path / "lama.pt", tmp_path, "cpu", "fp32")
+    assert weights_for("another", settings) == Weights(None, tmp_path, "cpu", "fp32")
 
 
 def test_without_label_studio_s_address_there_is_no_client(application) -> None:
