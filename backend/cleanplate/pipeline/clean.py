@@ -151,9 +151,10 @@ def _erasure(erased: RgbImage, mask: Mask, left: Reduction) -> Clause:
     if not left.objects:
         return Clause("L1", Verdict.PASS, "every pixel under the mask was overwritten before the fill", figures)
     figures |= {"reduced": left.pixels, "reduced_objects": left.objects, "bits_left_at_most": left.bits}
+    objects = "one object" if left.objects == 1 else f"{left.objects:,} objects"
     sentence = (
-        f"every pixel under the mask was overwritten, but the averages of {left.objects} objects were put back "
-        f"as a mosaic or a blur: at most {left.bits:,} bits of them are left"
+        f"every pixel under the mask was overwritten, but the averages of {objects} were put back as a mosaic or a "
+        f"blur: at most {left.bits:,} bits are left of what was there"
     )
     return Clause("L1", Verdict.REDUCED, sentence, figures)
 

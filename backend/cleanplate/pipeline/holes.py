@@ -35,7 +35,7 @@ def closed(mask: Mask, closing: Closing) -> Mask:
     _, islands, island_stats, _ = cv2.connectedComponentsWithStats(window.view(np.uint8), connectivity=8)
     holes, around = _holes(np.asarray(parts, np.int32), np.asarray(islands, np.int32), np.flatnonzero(inside))
     island_px = island_stats[:, _AREA].astype(np.int64)
-    np.add.at(island_px, around, part_stats[holes, _AREA])
+    island_px += np.bincount(around, part_stats[holes, _AREA], len(island_px)).astype(np.int64)
     is_small = np.zeros(len(part_stats), dtype=np.bool_)
     is_small[holes] = part_stats[holes, _AREA] <= closing.pct / 100 * island_px[around]
     result = mask.copy()
@@ -43,7 +43,7 @@ def closed(mask: Mask, closing: Closing) -> Mask:
     return result
 
 
-def _holes(parts: Numbers, islands: Numbers, inside: npt.NDArray[np.intp]) -> tuple[Numbers, Numbers]:
+def _holes(parts: Numbers, islands: Numbers, inside: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], Numbers]:
     """The number of each hole, and of the island it is in.
 
     Args:
@@ -51,7 +51,9 @@ def _holes(parts: Numbers, islands: Numbers, inside: npt.NDArray[np.intp]) -> tu
         islands: (h, w), numbers what is masked.
         inside: flat places of all pixels of holes, from the top downwards.
     """
-    holes, first = np.unique(parts.ravel()[inside], return_index=True)
+    first = np.zeros(int(parts.max()) + 1, dtype=np.intp)
+    # From the bottom upwards: what is written last, a hole's topmost pixel, stays. No hole has a pixel at place 0.
+    first[parts.ravel()[inside[::-1]]] = inside[::-1]
+    holes = np.flatnonzero(first)
     # Above a hole's topmost pixel lies its island: whatever else is in the hole begins further down.
-    above = inside[first] - parts.shape[1]
-    return holes, islands.ravel()[above]
+    return holes, islands.ravel()[first[holes] - parts.shape[1]]

@@ -24,6 +24,9 @@ _STEP_LEVELS: Final = 256 >> _BITS_PER_CHANNEL
 _MIN_CELL_PX: Final = 4
 """In smaller cells an object of a few pixels would be seen as it is."""
 
+_MAX_OBJECTS: Final = 1000
+"""More are no objects but a pattern, which would keep a sample for each of its dots."""
+
 _SIGMA_CELLS: Final = 1.0
 """The blur's sigma: with 8 cells along the longer side, an eighth of the object; at least _MIN_CELL_PX."""
 
@@ -96,10 +99,12 @@ def treat(original: RgbImage, onto: RgbImage, treatments: Sequence[Treatment]) -
 def _objects(mask: Mask) -> Iterator[tuple[tuple[slice, slice], Mask]]:
     """The window of each object, and which of its pixels are the object's.
 
-    What lies less than two cells apart counts as one object: a mask of specks would keep a sample for every speck.
+    What lies less than two cells apart counts as one object, and so does a pattern of dots.
     """
     near = widened(mask, _MIN_CELL_PX)
     _, numbers, stats, _ = cv2.connectedComponentsWithStats(near.view(np.uint8), connectivity=8)
+    if len(stats) > _MAX_OBJECTS:
+        numbers, stats = np.ones_like(numbers), np.array([stats[0], [0, 0, mask.shape[1], mask.shape[0], 0]])
     for number, (left, top, width, height, _) in enumerate(stats[1:].tolist(), start=1):
         rows, columns = slice(top, top + height), slice(left, left + width)
         part = (numbers[rows, columns] == number) & mask[rows, columns]

@@ -153,6 +153,16 @@ def test_specks_close_together_are_one_object() -> None:
     assert reduction.bits <= 64 * 12
 
 
+def test_a_pattern_of_thousands_of_dots_keeps_no_sample_for_each() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (500, 500, 3), dtype=np.uint8)
+    dots = np.zeros((500, 500), dtype=np.bool_)
+    dots[::11, ::11] = True
+
+    reduction = treated(image, Action.PIXELATE, dots).reduction
+
+    assert reduction == (2116, 1, 64 * 12)
+
+
 @pytest.mark.parametrize("level", [0, 255])
 def test_a_flat_black_or_white_object_changes_as_well(level) -> None:
     image = np.full((HEIGHT, WIDTH, 3), level, dtype=np.uint8)
