@@ -9,27 +9,25 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-import cv2
 import numpy as np
-from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import Image, JpegImagePlugin, WebPImagePlugin
 
 from cleanplate.codecs import decoding, jpeg, png, tiff, tiff_file, webp
 from cleanplate.codecs.colour import CONVERTED, MAX_PROFILE_BYTES, in_srgb
 from cleanplate.codecs.container import Format, format_of, parts_of
 from cleanplate.codecs.jpeg import ImageKind
 from cleanplate.codecs.parts import TRAILING, Part
-from cleanplate.codecs.picture import OPAQUE, PIXEL, Container, Picture, Samples, black_where_clear, widened
-from cleanplate.codecs.tiff_samples import samples_from_spans
+from cleanplate.codecs.picture import PIXEL, Container, Picture, Samples, black_where_clear, widened
+from cleanplate.codecs.png_samples import samples_from_parts
+from cleanplate.codecs.tiff_samples import colour_from_samples, samples_from_spans
 from cleanplate.codecs.turning import TURNS, Turn
 from cleanplate.codecs.writing import encoding_notes
 from cleanplate.domain.image import Mask, Size
-from cleanplate.errors import DamagedImageError, ImageTooLargeError, UnsupportedImageError
+from cleanplate.errors import ImageTooLargeError, UnsupportedImageError
 
 MAX_SIDE: Final = 65_535
 
-_DEEP: Final = 16
 _COLOUR_DIMENSIONS: Final = 3
-_PALETTE_ENTRIES: Final = 256
 _NO_PALETTE: Final = "the palette became full colours"
 _OTHER_SPACE: Final = "a colour space other than sRGB was left out"
 _TILING: Final = 4
@@ -53,7 +51,7 @@ def picture_from_bytes(data: bytes, limits: ImageLimits) -> Picture:
 
     Raises:
         NotAnImageError: It is no image.
-        UnsupportedImageError: It is one that cannot be handled faithfully: another format, several frames, 16 bit …
+        UnsupportedImageError: It is one that cannot be handled faithfully: another format, several frames …
         ImageTooLargeError: It is beyond a limit; nothing was decoded.
         DamagedImageError: It is cut short or broken.
     """
@@ -77,7 +75,7 @@ def mask_from_png(data: bytes, limits: ImageLimits) -> Mask:
     if format_of(data) is not Format.PNG:
         raise UnsupportedImageError("a mask must be a PNG")
     parts = parts_of(data)
-    colour, alpha = _png_samples(parts, _png_header(parts, limits))
+    colour, alpha = samples_from_parts(parts, _png_header(parts, limits))
     painted = np.asarray(colour.reshape(*colour.shape[:2], -1).any(axis=2), dtype=np.bool_)
     if alpha is None:
         return painted
@@ -149,7 +147,7 @@ def _read_png(parts: Sequence[Part], limits: ImageLimits) -> Picture:
     header = _png_header(parts, limits)
     orientation, everywhere = png.orientation(parts)
     _require_agreed("PNG", tiff.UPRIGHT if everywhere else orientation)
-    colour, alpha = _png_samples(parts, header)
+    colour, alpha = samples_from_parts(parts, header)
     notes = _png_notes(parts, header)
     colour, changed = _samples_in_srgb(colour, png.profile(parts, max_bytes=MAX_PROFILE_BYTES))
     container = Container(Format.PNG, grey=colour.ndim != _COLOUR_DIMENSIONS, notes=(*notes, *changed))
@@ -176,61 +174,6 @@ def _png_header(parts: Sequence[Part], limits: ImageLimits) -> png.Header:
     return header
 
 
-def _png_samples(parts: Sequence[Part], header: png.Header) -> tuple[Samples, Samples | None]:
-    """(H, W) or (H, W, 3) of colour and (H, W) of alpha, if there is any; palettes and transparent colours applied."""
-    file = png.SIGNATURE + b"".join(part.whole for part in parts if part.kind in png.ESSENTIAL)
-    samples: Samples = np.asarray(decoding.decoded(PngImagePlugin.PngImageFile, file, header.size))
-    # The decoder leaves missing rows black and says nothing; only where that may have happened they are counted.
-    if (header.interlaced or not samples[-1].any()) and png.surplus_bytes(parts) < 0:
-        raise DamagedImageError("the PNG is cut short: it has fewer rows than its header says")
-    if header.bit_depth == _DEEP:
-        samples = _deep_samples(file)
-    if samples.dtype == np.bool_:
-        samples = np.where(samples, np.uint8(OPAQUE), np.uint8(0))
-    transparency = png.transparency(parts)
-    if header.colour_type == png.PALETTE:
-        return _looked_up(samples, png.palette(parts), transparency)
-    if header.colour_type == png.GREY_ALPHA:
-        return samples[..., 0], samples[..., -1]
-    if header.colour_type == png.RGB_ALPHA:
-        return samples[..., :3], samples[..., 3]
-    return samples, _alpha_by_colour(samples, transparency, header.bit_depth)
-
-
-def _deep_samples(file: bytes) -> Samples:
-    # Pillow gives only the upper half of samples of 16 bits. It has found the file sound, so OpenCV may read it.
-    decoded = cv2.imdecode(np.frombuffer(file, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        raise DamagedImageError("the PNG cannot be decoded")
-    if decoded.ndim != _COLOUR_DIMENSIONS:
-        return decoded
-    return decoded[..., [2, 1, 0, 3][: decoded.shape[2]]]
-
-
-def _looked_up(indices: Samples, palette: bytes, transparency: bytes) -> tuple[Samples, Samples | None]:
-    """Entries that the palette lacks are black, as in browsers."""
-    colours = np.zeros((_PALETTE_ENTRIES, 3), dtype=np.uint8)
-    entries = np.frombuffer(palette, dtype=np.uint8).reshape(-1, 3)[:_PALETTE_ENTRIES]
-    colours[: len(entries)] = entries
-    if not transparency:
-        return colours[indices], None
-    alphas = np.full(_PALETTE_ENTRIES, OPAQUE, dtype=np.uint8)
-    given = np.frombuffer(transparency, dtype=np.uint8)[:_PALETTE_ENTRIES]
-    alphas[: len(given)] = given
-    return colours[indices], alphas[indices]
-
-
-def _alpha_by_colour(samples: Samples, transparency: bytes, bit_depth: int) -> Samples | None:
-    """The alpha of an image in which one colour, given in samples of its own depth, is transparent."""
-    channels = samples.shape[2] if samples.ndim == _COLOUR_DIMENSIONS else 1
-    if len(transparency) != 2 * channels:
-        return None
-    highest = (1 << bit_depth) - 1
-    colour = (np.frombuffer(transparency, dtype=">u2") & highest).astype(samples.dtype)
-    opaque = samples.reshape(*samples.shape[:2], channels) != colour * max(OPAQUE // highest, 1)
-    return np.where(opaque.any(axis=2), np.uint8(OPAQUE), np.uint8(0))
-
-
 def _read_webp(parts: Sequence[Part], limits: ImageLimits) -> Picture:
     header = webp.header(parts)
     _require_size_within(header.size, limits)
@@ -255,7 +198,7 @@ def _read_tiff(parts: Sequence[Part], limits: ImageLimits) -> Picture:
         raise ImageTooLargeError(f"the tiles of the image have {header.stored_size.pixels} pixels, mostly unused")
     spans = tiff_file.spans(file, header)
     notes = _require_one_page(file)
-    colour, alpha = _tiff_colour(file, header, samples_from_spans(file, header, spans))
+    colour, alpha = colour_from_samples(file, header, samples_from_spans(file, header, spans))
     if header.photometric == tiff_file.INDEXED:
         notes += (_NO_PALETTE,)
     if tiff_file.has_other_colours(file):
@@ -272,27 +215,6 @@ def _require_one_page(file: bytes) -> tuple[str, ...]:
         message = f"a TIFF of {len(smaller) + 1} images cannot be handled: a copy would need every one of them cleaned"
         raise UnsupportedImageError(message)
     return ("smaller versions were left out",) if smaller else ()
-
-
-def _tiff_colour(file: bytes, header: tiff_file.Header, samples: Samples) -> tuple[Samples, Samples | None]:
-    """(H, W) or (H, W, 3) of colour and (H, W) of alpha, if there is any."""
-    alpha = None if header.premultiplied is None else samples[..., -1]
-    if alpha is not None and header.premultiplied and not (alpha == np.iinfo(alpha.dtype).max).all():
-        message = "a TIFF whose colours were multiplied by alpha cannot be handled: save it with unassociated alpha"
-        raise UnsupportedImageError(message)
-    if header.photometric == tiff_file.INDEXED:
-        return _tiff_palette(file)[samples[..., 0]], alpha
-    if header.photometric == tiff_file.RGB:
-        return samples[..., :3], alpha
-    return ~samples[..., 0] if header.photometric == tiff_file.WHITE_IS_ZERO else samples[..., 0], alpha
-
-
-def _tiff_palette(file: bytes) -> Samples:
-    """In 8 bits if they can say the same, in 16 otherwise."""
-    colours = tiff_file.palette(file)
-    eight = (colours >> 8).astype(np.uint8)
-    exact = np.array_equal(widened(eight), colours) or not (colours & 0xFF).any()
-    return eight if exact else colours
 
 
 def _require_agreed(name: str, orientation: int) -> None:

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from PIL import TiffImagePlugin
 
 from cleanplate.codecs import decoding, tiff_file
-from cleanplate.codecs.picture import Samples
+from cleanplate.codecs.picture import Samples, widened
 from cleanplate.codecs.tiff_file import Header, Span
 from cleanplate.codecs.tiff_writing import tiff_from_strips
 from cleanplate.domain.image import Size
-from cleanplate.errors import DamagedImageError
+from cleanplate.errors import DamagedImageError, UnsupportedImageError
 
 _Rows = npt.NDArray[np.uint8]
 
@@ -29,6 +29,24 @@ def samples_from_spans(data: bytes, head: Header, spans: Sequence[Span]) -> Samp
     pieces = len(spans) // head.planes
     planes = [_plane(data, head, spans[plane * pieces : (plane + 1) * pieces]) for plane in range(head.planes)]
     return planes[0] if head.planes == 1 else np.dstack(planes)
+
+
+def colour_from_samples(data: bytes, head: Header, samples: Samples) -> tuple[Samples, Samples | None]:
+    """(H, W) or (H, W, 3) of colour and (H, W) of alpha, if there is any: what the samples mean.
+
+    Raises:
+        UnsupportedImageError: The colours cannot be told from alpha.
+        DamagedImageError: The palette is missing or broken.
+    """
+    alpha = None if head.premultiplied is None else samples[..., -1]
+    if alpha is not None and head.premultiplied and not (alpha == np.iinfo(alpha.dtype).max).all():
+        message = "a TIFF whose colours were multiplied by alpha cannot be handled: save it with unassociated alpha"
+        raise UnsupportedImageError(message)
+    if head.photometric == tiff_file.INDEXED:
+        return _palette(data)[samples[..., 0]], alpha
+    if head.photometric == tiff_file.RGB:
+        return samples[..., :3], alpha
+    return ~samples[..., 0] if head.photometric == tiff_file.WHITE_IS_ZERO else samples[..., 0], alpha
 
 
 def _plane(data: bytes, head: Header, spans: Sequence[Span]) -> Samples:
@@ -84,3 +102,11 @@ def _unpacked_by_library(data: bytes, head: Header, spans: Sequence[Span]) -> _R
     }
     file = tiff_from_strips(fields, [data[start:end] for start, end in spans])
     return np.asarray(decoding.decoded(TiffImagePlugin.TiffImageFile, file, size))
+
+
+def _palette(data: bytes) -> Samples:
+    """In 8 bits if they can say the same, in 16 otherwise."""
+    colours = tiff_file.palette(data)
+    eight = (colours >> 8).astype(np.uint8)
+    exact = np.array_equal(widened(eight), colours) or not (colours & 0xFF).any()
+    return eight if exact else colours
