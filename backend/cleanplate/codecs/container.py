@@ -6,7 +6,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
-from cleanplate.codecs import jpeg, png, tiff_file, webp
+from cleanplate.codecs import jpeg, png, tiff_directories, tiff_file, webp
 from cleanplate.codecs.parts import STRAY, TRAILING, Part
 from cleanplate.errors import DamagedImageError, NotAnImageError, UnsupportedImageError
 
@@ -234,7 +234,7 @@ def _forbidden_webp(parts: Sequence[Part]) -> Iterator[str]:
 
 def _forbidden_tiff(parts: Sequence[Part]) -> Iterator[str]:
     data = parts[0].file
-    first, *others = tiff_file.directories(data)
+    first, *others = tiff_directories.directories(data)
     seen: set[int] = set()
     for field in first.fields:
         if field.tag in seen:

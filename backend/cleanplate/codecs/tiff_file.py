@@ -1,18 +1,17 @@
-"""TIFF files: their directories, and how the samples of the first image lie in them."""
+"""TIFF files: their pieces, and how the samples of the first image lie in them."""
 
-import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.codecs import tiff
 from cleanplate.codecs.parts import STRAY, TRAILING, Part
+from cleanplate.codecs.tiff_directories import HEADER_BYTES, MAX_FIELDS, Directory, Span, Tags, directories, first_of
 from cleanplate.domain.image import Size
 from cleanplate.errors import DamagedImageError, UnsupportedImageError
 
@@ -70,9 +69,6 @@ NEEDED: Final = frozenset(
 )
 """The tags that are needed to show an image of strips. The padding of tiles and unused colours of a palette hide."""
 
-MAX_FIELDS: Final = 100_000
-"""A file of more fields or pieces of samples is an attack: a page has dozens, a large image a few thousand."""
-
 PLAIN: Final = 1
 LZW: Final = 5
 DEFLATE: Final = 8
@@ -122,87 +118,7 @@ _ASSOCIATED: Final = 1
 _UNASSOCIATED: Final = 2
 _ENTRIES: Final = 256
 
-_HEADER_BYTES: Final = 8
-_FIELD_BYTES: Final = 12
-_INLINE_BYTES: Final = 4
-_KIND_BYTES: Final = MappingProxyType(
-    {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-)
-_NUMBERS: Final = MappingProxyType({1: "u1", 3: "u2", 4: "u4"})
-
 _INFLATE_STEP: Final = 1 << 14
-
-Span: TypeAlias = tuple[int, int]
-"""Where something begins and ends in a file."""
-
-
-class Field(NamedTuple):
-    """One field of a directory.
-
-    Attributes:
-        tag: what it says something about.
-        kind: the type of its values.
-        values: how many values it has.
-        start: where they begin in the file.
-        end: where they end.
-        inline: whether they lie in the directory itself.
-    """
-
-    tag: int
-    kind: int
-    values: int
-    start: int
-    end: int
-    inline: bool
-
-    @property
-    def unused(self) -> Span:
-        """The bytes behind its values that belong to the field and say nothing."""
-        return (self.end, self.start + _INLINE_BYTES) if self.inline else (self.end, self.end)
-
-
-@dataclass(frozen=True)
-class Directory:
-    """What a file says of one image.
-
-    Attributes:
-        start: where it begins in the file.
-        end: where it ends.
-        fields: in their order; of fields with the same tag the first counts.
-    """
-
-    start: int
-    end: int
-    fields: tuple[Field, ...]
-
-
-def directories(data: bytes) -> Iterator[Directory]:
-    """The directories of the images that follow each other.
-
-    Raises:
-        DamagedImageError: One lies outside the file or is met twice, a value lies outside, or there are more than
-            `MAX_FIELDS` fields.
-    """
-    order = _order(data)
-    (position,) = struct.unpack_from(order + "I", data, _INLINE_BYTES)
-    seen: set[int] = set()
-    fields_left = MAX_FIELDS
-    while position:
-        if position in seen:
-            raise DamagedImageError("the TIFF is broken: its directories form a loop")
-        seen.add(position)
-        if position < _HEADER_BYTES or position + 2 > len(data):
-            raise DamagedImageError("the TIFF is cut short or broken: a directory lies outside the file")
-        (count,) = struct.unpack_from(order + "H", data, position)
-        fields_left -= count + 1
-        if fields_left < 0:
-            raise DamagedImageError(f"the TIFF has more than {MAX_FIELDS} fields")
-        end = position + 2 + count * _FIELD_BYTES + _INLINE_BYTES
-        if end > len(data):
-            raise DamagedImageError("the TIFF is cut short or broken: a directory reaches beyond the file")
-        starts = range(position + 2, end - _INLINE_BYTES, _FIELD_BYTES)
-        yield Directory(position, end, tuple(_field(data, order, start) for start in starts))
-        (position,) = struct.unpack_from(order + "I", data, end - _INLINE_BYTES)
 
 
 def walk(data: bytes) -> Iterator[Part]:
@@ -211,7 +127,7 @@ def walk(data: bytes) -> Iterator[Part]:
     Raises:
         DamagedImageError: Something lies outside the file, or there are too many pieces.
     """
-    pieces: list[tuple[int, int, str]] = [(0, _HEADER_BYTES, HEADER)]
+    pieces: list[tuple[int, int, str]] = [(0, HEADER_BYTES, HEADER)]
     for directory in directories(data):
         pieces.append((directory.start, directory.end, DIRECTORY))
         pieces += [(field.start, field.end, str(field.tag)) for field in directory.fields if not field.inline]
@@ -295,7 +211,7 @@ def header(data: bytes) -> Header:
         DamagedImageError: There is no image, or what the file says is impossible.
         UnsupportedImageError: It is one that cannot be handled faithfully; the message says why.
     """
-    tags = _Tags(data, _first(data))
+    tags = Tags(data, first_of(data))
     size = Size(tags.number(WIDTH), tags.number(LENGTH))
     if not all(size):
         raise DamagedImageError("the TIFF's image has no size")
@@ -325,7 +241,7 @@ def spans(data: bytes, head: Header) -> tuple[Span, ...]:
     Raises:
         DamagedImageError: There are fewer or more than an image of this size has, or they hold less than it needs.
     """
-    found = _spans(data, _first(data))
+    found = _spans(data, first_of(data))
     if len(found) != head.across * head.down * head.planes:
         raise DamagedImageError("the TIFF is broken: it has another number of strips or tiles than its size needs")
     packed = sum(end - start for start, end in found)
@@ -362,7 +278,7 @@ def palette(data: bytes) -> npt.NDArray[np.uint16]:
     Raises:
         DamagedImageError: There is none, or it has another length.
     """
-    values = _Tags(data, _first(data)).numbers(_PALETTE)
+    values = Tags(data, first_of(data)).numbers(_PALETTE)
     if len(values) != 3 * _ENTRIES:
         raise DamagedImageError("the TIFF's palette is broken")
     colours = np.array(values, dtype=np.uint16).reshape(3, _ENTRIES).T
@@ -373,79 +289,26 @@ def palette(data: bytes) -> npt.NDArray[np.uint16]:
 def other_images(data: bytes) -> tuple[bool, ...]:
     """For each image behind the first whether it is only a smaller version of it."""
     others = islice(directories(data), 1, None)
-    return tuple(_Tags(data, directory).number(_REDUCED, 0) & _PURPOSES == _SMALLER for directory in others)
+    return tuple(Tags(data, directory).number(_REDUCED, 0) & _PURPOSES == _SMALLER for directory in others)
 
 
 def profile(data: bytes) -> bytes | None:
     """The colour profile; None if there is none."""
-    field = _Tags(data, _first(data)).field(_PROFILE)
+    field = Tags(data, first_of(data)).field(_PROFILE)
     return None if field is None else data[field.start : field.end]
 
 
 def has_other_colours(data: bytes) -> bool:
     """Whether fields other than a profile say what the colours mean."""
-    tags = _Tags(data, _first(data))
+    tags = Tags(data, first_of(data))
     return not tags.has(_PROFILE) and any(tags.has(tag) for tag in (_TRANSFER, _WHITE_POINT, _PRIMARIES))
 
 
 # Reading
 
 
-class _Tags:
-    """The fields of one directory by their tags."""
-
-    def __init__(self, data: bytes, directory: Directory) -> None:
-        self.order: Final = _order(data)
-        self._data: Final = data
-        self._fields: Final[Mapping[int, Field]] = {field.tag: field for field in reversed(directory.fields)}
-
-    def has(self, tag: int) -> bool:
-        return tag in self._fields
-
-    def field(self, tag: int) -> Field | None:
-        return self._fields.get(tag)
-
-    def numbers(self, tag: int, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
-        field = self._fields.get(tag)
-        if field is None and default is not None:
-            return default
-        if field is None or not field.values:
-            raise DamagedImageError(f"the TIFF lacks its field {tag}")
-        if field.kind not in _NUMBERS or field.values > MAX_FIELDS:
-            raise DamagedImageError(f"the TIFF's field {tag} is no number, or too many")
-        values = np.frombuffer(self._data, self.order + _NUMBERS[field.kind], field.values, field.start)
-        return tuple(values.tolist())
-
-    def number(self, tag: int, default: int | None = None) -> int:
-        return self.numbers(tag, None if default is None else (default,))[0]
-
-
-def _order(data: bytes) -> str:
-    order = tiff.byte_order(data)
-    if order is None:
-        raise DamagedImageError("the TIFF is cut short")
-    return order
-
-
-def _first(data: bytes) -> Directory:
-    found = next(directories(data), None)
-    if found is None:
-        raise DamagedImageError("the TIFF has no image")
-    return found
-
-
-def _field(data: bytes, order: str, start: int) -> Field:
-    tag, kind, count, offset = struct.unpack_from(order + "HHII", data, start)
-    size = count * _KIND_BYTES.get(kind, 0)
-    inline = size <= _INLINE_BYTES
-    first = start + _FIELD_BYTES - _INLINE_BYTES if inline else offset
-    if first + size > len(data):
-        raise DamagedImageError(f"the TIFF is cut short or broken: the value of its field {tag} lies outside the file")
-    return Field(tag, kind, count, first, first + size, inline)
-
-
 def _spans(data: bytes, directory: Directory) -> tuple[Span, ...]:
-    tags = _Tags(data, directory)
+    tags = Tags(data, directory)
     tiled = tags.has(_TILE_OFFSETS)
     starts = tags.numbers(_TILE_OFFSETS if tiled else STRIP_OFFSETS, ())
     sizes = tags.numbers(_TILE_BYTES if tiled else STRIP_BYTES, ())
@@ -476,7 +339,7 @@ def _has_surplus_when_inflated(strip: bytes, size: int) -> bool:
     return left < 0 or not inflater.eof or bool(inflater.unused_data)
 
 
-def _compression(tags: _Tags) -> int:
+def _compression(tags: Tags) -> int:
     compression = tags.number(COMPRESSION, PLAIN)
     if compression not in _MAX_RATIOS:
         raise _unsupported(f"compressed by {_OTHER_COMPRESSIONS.get(compression, f'method {compression}')}")
@@ -485,14 +348,14 @@ def _compression(tags: _Tags) -> int:
     return compression
 
 
-def _photometric(tags: _Tags) -> int:
+def _photometric(tags: Tags) -> int:
     photometric = tags.number(PHOTOMETRIC)
     if photometric not in _COLOURS:
         raise _unsupported(f"of {_OTHER_COLOURS.get(photometric, f'colours of kind {photometric}')}")
     return photometric
 
 
-def _bit_depth(tags: _Tags) -> int:
+def _bit_depth(tags: Tags) -> int:
     if set(tags.numbers(_SAMPLE_FORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
         raise _unsupported("of signed or floating-point numbers")
     depths = sorted(set(tags.numbers(BITS, (1,))))
@@ -503,7 +366,7 @@ def _bit_depth(tags: _Tags) -> int:
     return depths[0]
 
 
-def _premultiplied(tags: _Tags, extra: int) -> bool | None:
+def _premultiplied(tags: Tags, extra: int) -> bool | None:
     if extra < 0:
         raise DamagedImageError("the TIFF has fewer channels than its colours need")
     if extra == 0:
@@ -514,14 +377,14 @@ def _premultiplied(tags: _Tags, extra: int) -> bool | None:
     return meanings == (_ASSOCIATED,)
 
 
-def _differences(tags: _Tags) -> bool:
+def _differences(tags: Tags) -> bool:
     predictor = tags.number(PREDICTOR, 1)
     if predictor not in {1, _HORIZONTAL}:
         raise _unsupported(f"with predictor {predictor}")
     return predictor == _HORIZONTAL
 
 
-def _piece(tags: _Tags, size: Size, *, tiled: bool) -> Size:
+def _piece(tags: Tags, size: Size, *, tiled: bool) -> Size:
     if tiled:
         piece = Size(tags.number(_TILE_WIDTH), tags.number(_TILE_LENGTH))
     else:

@@ -10,7 +10,8 @@ from PIL import TiffImagePlugin
 
 from cleanplate.codecs import decoding, tiff_file
 from cleanplate.codecs.picture import Samples, widened
-from cleanplate.codecs.tiff_file import Header, Span
+from cleanplate.codecs.tiff_directories import Span
+from cleanplate.codecs.tiff_file import Header
 from cleanplate.codecs.tiff_writing import tiff_from_strips
 from cleanplate.domain.image import Size
 from cleanplate.errors import DamagedImageError, UnsupportedImageError

@@ -14,6 +14,7 @@ from PIL import Image
 from cleanplate.codecs import decoding, reading, tiff_file
 from cleanplate.codecs.container import MAX_PARTS, forbidden_parts, parts_of
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
+from cleanplate.codecs.tiff_directories import directories
 from cleanplate.errors import DamagedImageError, ImageError, ImageTooLargeError
 from fakes.image_files import encoded, photograph, tiff, tiff_field, tiff_of
 
@@ -195,7 +196,7 @@ def test_another_number_of_strips_than_the_size_needs_is_refused(layout):
 
 def parts_of_directory(file):
     """The fields of a TIFF as `tiff_of` takes them."""
-    (directory,) = tiff_file.directories(file)
+    (directory,) = directories(file)
     return [(field.tag, field.kind, field.values, file[field.start : field.end]) for field in directory.fields]
 
 

@@ -22,7 +22,8 @@ from cleanplate.codecs.images import (
     with_fill,
 )
 from cleanplate.codecs.picture import samples_of
-from cleanplate.codecs.tiff_file import NEEDED, directories
+from cleanplate.codecs.tiff_directories import directories
+from cleanplate.codecs.tiff_file import NEEDED
 from cleanplate.errors import DamagedImageError, UnsupportedImageError
 from fakes.image_files import (
     encoded,
