@@ -8,6 +8,7 @@ at the pictures (--sheets, --removals). fill_metrics.py has the definitions.
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -115,7 +116,7 @@ def _loaded(names: str | None) -> dict[str, Inpainter]:
         try:
             loaded[name] = load_inpainter(name)
         except EngineError as error:
-            print(f"without {name}: {error}")
+            print(f"without {name}: {error}", file=sys.stderr)
     return loaded
 
 
