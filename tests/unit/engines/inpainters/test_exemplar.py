@@ -247,20 +247,20 @@ def test_if_everything_else_is_to_be_avoided_nothing_is_copied() -> None:
 
 
 def test_the_same_question_has_the_same_answer_bit_by_bit() -> None:
-    image = sky_over_road(130, 170)
-    mask = disc(130, 170, 65, 80, 24)
+    image = sky_over_road(90, 110)
+    mask = disc(90, 110, 45, 50, 15)
 
-    answers = [load().inpaint(image, mask) for _ in range(4)]
+    answers = [load().inpaint(image, mask) for _ in range(3)]
 
     assert len({digest(answer.image) for answer in answers}) == 1
     assert len({answer.confidence for answer in answers}) == 1
 
 
 def test_where_an_array_lies_in_memory_changes_nothing() -> None:
-    image, mask = grass(110, 150), disc(110, 150, 50, 70, 21)
+    image, mask = grass(80, 100), disc(80, 100, 40, 50, 14)
     shifted = np.empty(image.size + 64, dtype=np.uint8)
     digests = set()
-    for offset in (0, 1, 7, 16, 33):
+    for offset in (0, 1, 16):
         moved = shifted[offset : offset + image.size].reshape(image.shape)
         moved[:] = image
         digests.add(digest(load().inpaint(moved, mask).image))
@@ -269,11 +269,11 @@ def test_where_an_array_lies_in_memory_changes_nothing() -> None:
 
 
 def test_the_number_of_threads_opencv_has_changes_nothing() -> None:
-    image, mask = grass(110, 150), disc(110, 150, 50, 70, 21)
+    image, mask = grass(80, 100), disc(80, 100, 40, 50, 14)
     before = cv2.getNumThreads()
     try:
         digests = set()
-        for threads in (1, 2, 4):
+        for threads in (1, 2):
             cv2.setNumThreads(threads)
             digests.add(digest(load().inpaint(image, mask).image))
     finally:
@@ -318,6 +318,7 @@ def test_an_avoid_mask_of_another_size_is_refused() -> None:
         ((cv2.Error.StsAssert, "it failed"), EngineError),
         (None, EngineMemoryError),
     ],
+    ids=["opencv has no memory", "opencv fails", "numpy has no memory"],
 )
 def test_what_opencv_and_numpy_raise_is_translated(monkeypatch, raised, expected) -> None:
     def fail(*_: object) -> None:

@@ -2,18 +2,17 @@
 
 from typing import Final
 
-import cv2
 import numpy as np
 
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS, Descriptors
-from cleanplate.engines.inpainters.exemplar_parts.grid import PATCH_PX, REACH_PX, Floats, rows_and_columns
+from cleanplate.engines.inpainters.exemplar_parts.grid import REACH_PX, Floats, rows_and_columns
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level
 from cleanplate.engines.inpainters.exemplar_parts.search import Matches, squared
 
 FADE_PER_PX: Final = 1.15
 """Patches at the hole's edge have seen more of the truth; each pixel further in counts less by this."""
 
-_DOUBT_PERCENTILE: Final = 75
+_DOUBT_PERCENTILE: Final = 5
 _LEAST_WEIGHT: Final = 1e-20
 """Deep inside a wide hole the weights would vanish in float32."""
 
@@ -30,20 +29,20 @@ class Canvas:
 
         Args:
             level: whose hole it is.
-            filled: (h, w, 3) Lab, as the level outside its hole.
+            filled: (h, w, 5), looks as the level outside its hole.
         """
         self.level = level
-        self._lab = filled.copy()
-        self._descriptors = Descriptors(self._lab)
+        self._looks = filled.copy()
+        self._descriptors = Descriptors(self._looks)
 
     @property
-    def lab(self) -> Floats:
-        """(h, w, 3), filled as far as it has come."""
-        return self._lab
+    def looks(self) -> Floats:
+        """(h, w, 5), filled as far as it has come."""
+        return self._looks
 
     @property
     def descriptors(self) -> Floats:
-        """(h, w, 18), of the patches as they are now."""
+        """(h, w, 20), of the patches as they are now."""
         return self._descriptors.values
 
     def vote(self, matches: Matches) -> None:
@@ -55,13 +54,13 @@ class Canvas:
             matches: for all patches that touch the hole.
         """
         window = self.level.window
-        self._lab[window][self.level.hole[window]] = self._voted(matches)
-        self._descriptors.renew(self._lab, window)
+        self._looks[window][self.level.hole[window]] = self._voted(matches)
+        self._descriptors.renew(self._looks, window)
 
     def energy(self, matches: Matches) -> float:
         """How far patches are from their sources in looks, on average."""
-        looks = self.descriptors.reshape(-1, self.descriptors.shape[-1])[:, :LOOKS]
-        return float(np.mean(np.sqrt(squared(looks[matches.targets] - looks[matches.sources]))))
+        described = self.descriptors.reshape(-1, self.descriptors.shape[-1])[:, :LOOKS]
+        return float(np.mean(np.sqrt(squared(described[matches.targets] - described[matches.sources]))))
 
     def _voted(self, matches: Matches) -> Floats:
         level, width = self.level, self.level.shape[1]
@@ -72,15 +71,17 @@ class Canvas:
         sources[at] = matches.sources
         weights = np.zeros(inner.shape, dtype=np.float32)
         weights[at] = self._weights(matches)
-        sums = np.zeros((*inner.shape, 3), dtype=np.float32)
-        flat = self._lab.reshape(-1, 3)
+        sums = np.zeros((*inner.shape, self._looks.shape[2]), dtype=np.float32)
+        totals = np.zeros(inner.shape, dtype=np.float32)
+        flat = self._looks.reshape(-1, self._looks.shape[2])
         for row in range(-REACH_PX, REACH_PX + 1):
             for column in range(-REACH_PX, REACH_PX + 1):
                 to, of = _shifted(inner.shape, row, column)
                 said = flat.take(sources[of] + (row * width + column), axis=0, mode="clip")
                 said *= weights[of][..., np.newaxis]
                 sums[to] += said
-        totals = cv2.boxFilter(weights, -1, (PATCH_PX, PATCH_PX), normalize=False, borderType=cv2.BORDER_CONSTANT)
+                # Not by a box filter: its running sums lose the small weights beside the large ones.
+                totals[to] += weights[of]
         return np.asarray(sums[inner] / totals[inner, np.newaxis])
 
     def _weights(self, matches: Matches) -> Floats:

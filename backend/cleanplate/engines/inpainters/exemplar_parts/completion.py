@@ -13,23 +13,26 @@ from cleanplate.engines.inpainters.exemplar_parts.canvas import Canvas
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import Descriptors
 from cleanplate.engines.inpainters.exemplar_parts.grid import Places, places, rows_and_columns
 from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
-from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level
+from cleanplate.engines.inpainters.exemplar_parts.pyramid import MOST_SEARCHED_PIXELS, Level
 from cleanplate.engines.inpainters.exemplar_parts.search import EXACT_PAIRS, Matches, PatchMatch, nearest
 
 ROUNDS: Final = (24, 16, 10, 6, 4, 4)
 """Rounds of search and vote, the coarsest level first; the last number holds for all that follow."""
 
+MOST_VOTES: Final = 120_000
+FEWEST_ROUNDS: Final = 3
+"""A level has fewer rounds if so many targets take part that it would take too long, but at least these."""
+
 ROUNDS_AFTER_OFFSETS: Final = 4
 ROUNDS_WHEN_LARGE: Final = 1
 SPREADS: Final = 1
 
-EXACT_PAIRS_IN_ALL: Final = 240_000_000
+EXACT_PAIRS_IN_ALL: Final = 120_000_000
 """So many comparisons may the exact searches of a level take; the rounds between them search by spreading."""
 
 MOST_SEARCHED: Final = 14_000
 """Holes of more pixels are searched no more but for one cheap round on the next level."""
 
-MOST_REFINED_PIXELS: Final = 1_500_000
 COMPARED_AT: Final = 6_000
 """The two starts run up to the finest level whose hole has no more pixels; the better one goes on."""
 
@@ -93,19 +96,20 @@ def _meeting(levels: Sequence[Level]) -> int:
 def _is_searched(level: Level, coarser: Level) -> bool:
     if level.hole_pixels <= MOST_SEARCHED:
         return True
-    return coarser.hole_pixels <= MOST_SEARCHED and level.hole.size <= MOST_REFINED_PIXELS
+    return coarser.hole_pixels <= MOST_SEARCHED and level.hole.size <= MOST_SEARCHED_PIXELS
 
 
 def _rounds(levels: Sequence[Level], at: int) -> int:
     if levels[at].hole_pixels > MOST_SEARCHED:
         return ROUNDS_WHEN_LARGE
-    return ROUNDS[min(len(levels) - 1 - at, len(ROUNDS) - 1)]
+    affordable = max(FEWEST_ROUNDS, MOST_VOTES // levels[at].targets.size)
+    return min(ROUNDS[min(len(levels) - 1 - at, len(ROUNDS) - 1)], affordable)
 
 
 def _from_membrane(levels: Sequence[Level], until: int) -> _State:
     at = len(levels) - 1
     level = levels[at]
-    state = _State(at, _unmatched(level), Canvas(level, membrane(level.lab, level.hole)))
+    state = _State(at, _unmatched(level), Canvas(level, membrane(level.looks, level.hole)))
     state = _refined(levels, state, _rounds(levels, at))
     return _climbed(levels, state, until)
 
@@ -115,7 +119,7 @@ def _from_offsets(levels: Sequence[Level], until: int) -> _State | None:
     if not fitting:
         return None
     level = levels[fitting[0]]
-    guess = membrane(level.lab, level.hole)
+    guess = membrane(level.looks, level.hole)
     shifted = offsets.shifted_sources(level, Descriptors(guess).values, SEED)
     if shifted is None:
         return None
@@ -167,7 +171,7 @@ def _risen(levels: Sequence[Level], state: _State, at: int) -> _State:
     level = levels[at]
     targets, sources = _upsampled(state.matches.targets, state.matches.sources, levels[at + 1], level, level.targets)
     matches = Matches(targets, sources, np.zeros(targets.size, dtype=np.float32))
-    canvas = Canvas(level, level.lab)
+    canvas = Canvas(level, level.looks)
     canvas.vote(matches)
     return _State(at, matches, canvas)
 

@@ -11,15 +11,18 @@ HEIGHT_PRIOR: Final = 200.0
 SIDE_PRIOR: Final = 60.0
 """What it costs to copy from the other end of the image, down and across: sky is copied from sky, road from road."""
 
-LOOKS: Final = 16
+LOOKS: Final = 18
 """How many of a descriptor's numbers tell looks; the rest tell the place."""
 
 LIGHT_ORDER: Final = 3
 COLOUR_ORDER: Final = 1
 _MARGIN_PX: Final = PATCH_PX
 
-_WAVES: Final = tuple((0, u, v) for u in range(4) for v in range(4) if u + v <= LIGHT_ORDER) + tuple(
-    (channel, u, v) for channel in (1, 2) for u in range(2) for v in range(2) if u + v <= COLOUR_ORDER
+ROUGHNESS_WEIGHT: Final = 4.0
+_WAVES: Final = (
+    tuple((0, u, v) for u in range(4) for v in range(4) if u + v <= LIGHT_ORDER)
+    + tuple((channel, u, v) for channel in (1, 2) for u in range(2) for v in range(2) if u + v <= COLOUR_ORDER)
+    + ((3, 0, 0), (4, 0, 0))
 )
 
 
@@ -41,41 +44,43 @@ class Descriptors:
     is the same one.
 
     Attributes:
-        values: (h, w, 16 + 2), looks and place.
+        values: (h, w, 18 + 2), looks and place.
     """
 
-    def __init__(self, lab: Floats) -> None:
+    def __init__(self, looks: Floats) -> None:
         """Describe an image.
 
         Args:
-            lab: (h, w, 3) CIE Lab. Beyond its border it is reflected.
+            looks: (h, w, 3 + 2) CIE Lab and texture. Beyond its border it is reflected.
         """
-        height, width = lab.shape[:2]
+        height, width = looks.shape[:2]
         self.values = np.empty((height, width, LOOKS + 2), dtype=np.float32)
-        self.values[..., :LOOKS] = _looks(lab)
+        self.values[..., :LOOKS] = _waves(looks)
         longer = max(height, width)
         rows, columns = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
         self.values[..., LOOKS] = np.rint(rows * np.float32(HEIGHT_PRIOR / longer))[:, np.newaxis]
         self.values[..., LOOKS + 1] = np.rint(columns * np.float32(SIDE_PRIOR / longer))
 
-    def renew(self, lab: Floats, window: tuple[slice, slice]) -> None:
+    def renew(self, looks: Floats, window: tuple[slice, slice]) -> None:
         """Describe what changed.
 
         Args:
-            lab: the whole image as it is now.
+            looks: the whole image as it is now.
             window: holds the centres of all patches that changed.
         """
         rows, columns = window
         top, left = max(0, rows.start - _MARGIN_PX), max(0, columns.start - _MARGIN_PX)
         # Close to the border the window grows up to it: only there may the filters reflect.
-        around = lab[top : rows.stop + _MARGIN_PX, left : columns.stop + _MARGIN_PX]
+        around = looks[top : rows.stop + _MARGIN_PX, left : columns.stop + _MARGIN_PX]
         inner = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
-        self.values[(*window, slice(LOOKS))] = _looks(around)[inner]
+        self.values[(*window, slice(LOOKS))] = _waves(around)[inner]
 
 
-def _looks(lab: Floats) -> Floats:
-    result = np.empty((*lab.shape[:2], LOOKS), dtype=np.float32)
-    planes = cv2.split(lab)
+def _waves(looks: Floats) -> Floats:
+    result = np.empty((*looks.shape[:2], LOOKS), dtype=np.float32)
+    planes = list(cv2.split(looks))
+    for channel in (3, 4):
+        planes[channel] = planes[channel] * np.float32(ROUGHNESS_WEIGHT)
     for at, (channel, across, down) in enumerate(_WAVES):
         result[..., at] = cv2.sepFilter2D(
             planes[channel], -1, _COSINES[across], _COSINES[down], borderType=cv2.BORDER_REFLECT_101

@@ -11,6 +11,7 @@ from cleanplate.domain.image import Mask
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS
 from cleanplate.engines.inpainters.exemplar_parts.grid import REACH_PX, Floats, Places, rows_and_columns, window_of
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level
+from cleanplate.engines.inpainters.exemplar_parts.search import Scores
 
 MOST_HOLE_PIXELS: Final = 1600
 MOST_CELLS: Final = 3000
@@ -25,7 +26,7 @@ NEAREST_SHARE: Final = 1 / 15
 _SWEEPS: Final = 4
 _IMPOSSIBLE: Final = 1e6
 _MOST_MISMATCH: Final = 2500.0
-_BLOCK_PAIRS: Final = 4_000_000
+_OUT_OF_SIGHT: Final = 1e4
 
 
 def fits(level: Level) -> bool:
@@ -93,21 +94,18 @@ def dominant_offsets(level: Level, descriptors: Floats, seed: int) -> npt.NDArra
 
 def _far_nearest(level: Level, looks: Floats, samples: Places, apart: int) -> Places:
     height, width = level.shape
-    flat = looks.reshape(-1, looks.shape[-1])
-    halves = -0.5 * np.einsum("nd,nd->n", flat, flat)
-    halves[~level.centres.reshape(-1)] = -np.inf
-    right = np.hstack([flat, np.where(np.isfinite(halves), halves, -1e9)[:, np.newaxis]]).astype(np.float32).T
-    left = np.hstack([flat[samples], np.ones((samples.size, 1), dtype=np.float32)])
+    flat = looks.reshape(-1, looks.shape[-1]).copy()
+    wanted = flat[samples]
+    flat[~level.centres.reshape(-1)] = _OUT_OF_SIGHT
     rows, columns = rows_and_columns(samples, width)
     found = np.empty_like(samples)
-    step = max(1, _BLOCK_PAIRS // (height * width))
-    for start in range(0, samples.size, step):
-        block = (left[start : start + step] @ right).reshape(-1, height, width)
-        for at, row, column in zip(
-            range(len(block)), rows[start : start + step], columns[start : start + step], strict=True
-        ):
-            block[at, max(0, row - apart) : row + apart + 1, max(0, column - apart) : column + apart + 1] = -np.inf
-        found[start : start + step] = np.argmax(block.reshape(len(block), -1), axis=1)
+    for start, products in Scores(flat).of(wanted):
+        scores = products.swapaxes(1, 2).reshape(-1, products.shape[1] * products.shape[3])
+        here = slice(start, start + len(scores))
+        for score, row, column in zip(scores, rows[here], columns[here], strict=False):
+            near = score[: height * width].reshape(height, width)
+            near[max(0, row - apart) : row + apart + 1, max(0, column - apart) : column + apart + 1] = -np.inf
+        found[here] = np.argmax(scores[: len(found[here])], axis=1)
     return found
 
 

@@ -1,6 +1,6 @@
 """The image and its hole in ever smaller versions, none of which holds anything of what was hidden."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -19,9 +19,13 @@ from cleanplate.engines.inpainters.exemplar_parts.grid import (
     source_centres,
     window_of,
 )
+from cleanplate.engines.inpainters.exemplar_parts.textures import roughness
 
 KNOWN_SHARE: Final = 0.75
 """A pixel of which less is known belongs to the hole."""
+
+MOST_SEARCHED_PIXELS: Final = 1_500_000
+"""Larger levels are not searched: their sources are carried over from the coarser ones."""
 
 LEAST_SOURCES: Final = 200
 LEAST_SIDE_PX: Final = 4 * REACH_PX + 4
@@ -36,11 +40,13 @@ class Level:
         image: (h, w, 3) RGB, black in the hole.
         hole: (h, w), what has to be filled.
         usable: (h, w), pixels that may be copied: wholly known, and nothing of them to be avoided.
+        texture: (h, w, 2), how rough the image is around each pixel, measured on a finer level; None: on this one.
     """
 
     image: RgbImage
     hole: Mask
     usable: Mask
+    texture: Floats | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,6 +88,12 @@ class Level:
         """(h, w, 3) CIE Lab; the hole is black."""
         return np.asarray(cv2.cvtColor(self.image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab))
 
+    @cached_property
+    def looks(self) -> Floats:
+        """(h, w, 3 + 2), Lab and texture; what it says in the hole is a guess or nothing."""
+        texture = roughness(self.lab[..., 0], self.hole) if self.texture is None else self.texture
+        return np.concatenate([self.lab, texture], axis=2)
+
 
 def pyramid(finest: Level) -> tuple[Level, ...]:
     """Halve a level until its hole is hardly wider than a patch; the finest comes first."""
@@ -91,6 +103,16 @@ def pyramid(finest: Level) -> tuple[Level, ...]:
         if min(smaller.shape) < LEAST_SIDE_PX or smaller.sources.size < LEAST_SOURCES or not smaller.hole.any():
             break
         levels.append(smaller)
+    return _textured(levels)
+
+
+def _textured(levels: list[Level]) -> tuple[Level, ...]:
+    # Roughness is measured once, on the finest level that is searched. A small version of grass is as smooth as sky.
+    searched = [at for at, level in enumerate(levels) if level.hole.size <= MOST_SEARCHED_PIXELS]
+    for at in range(min(searched, default=len(levels)) + 1, len(levels)):
+        finer = levels[at - 1]
+        texture = _shrunk(finer.looks[..., 3:], _even(finer.shape))
+        levels[at] = replace(levels[at], texture=texture)
     return tuple(levels)
 
 

@@ -1,5 +1,6 @@
 """Finding for every patch that touches the hole the patch it looks most like."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,9 +13,9 @@ EXACT_PAIRS: Final = 60_000_000
 """Up to so many comparisons all are made; beyond, good ones spread to their neighbours."""
 
 _BLOCK_PAIRS: Final = 1_000_000
-_TILE_WANTED: Final = 16
-_TILE_OFFERED: Final = 768
-_BEYOND_ALL: Final = 1e9
+TILE_WANTED: Final = 16
+TILE_OFFERED: Final = 768
+BEYOND_ALL: Final = 1e9
 _JUMPS: Final = (4, 1)
 _RANDOM_SHRINK: Final = 0.4
 _RANDOM_TRIES: Final = 5
@@ -47,28 +48,46 @@ def exact_nearest(wanted: Floats, offered: Floats) -> tuple[Places, Floats]:
 
     Of equals the first wins.
     """
-    # The nearest is the one with the greatest product less half its own square: matrix products tell. They are made in
-    # tiles too small for a BLAS to split among its threads: those wait for each other, for long if the machine is busy.
-    columns = -(-len(offered) // _TILE_OFFERED)
-    right = np.zeros((columns * _TILE_OFFERED, offered.shape[1] + 1), dtype=np.float32)
-    right[: len(offered), :-1] = offered
-    right[:, -1] = -_BEYOND_ALL
-    right[: len(offered), -1] = -0.5 * squared(offered)
-    right = right.reshape(columns, _TILE_OFFERED, -1).transpose(0, 2, 1).copy()
+    scores = Scores(offered)
     chosen = np.empty(len(wanted), dtype=np.int32)
-    rows = max(1, _BLOCK_PAIRS // (columns * _TILE_OFFERED * _TILE_WANTED)) * _TILE_WANTED
-    for start in range(0, len(wanted), rows):
-        block = wanted[start : start + rows]
-        tiles = -(-len(block) // _TILE_WANTED)
-        left = np.ones((tiles * _TILE_WANTED, wanted.shape[1] + 1), dtype=np.float32)
-        left[: len(block), :-1] = block
-        products = left.reshape(tiles, 1, _TILE_WANTED, -1) @ right
+    for start, products in scores.of(wanted):
         best = np.argmax(products, axis=3)
         greatest = np.take_along_axis(products, best[..., np.newaxis], axis=3)[..., 0]
         tile = np.argmax(greatest, axis=1)
         inside = np.take_along_axis(best, tile[:, np.newaxis], axis=1)[:, 0]
-        chosen[start : start + rows] = (tile * _TILE_OFFERED + inside).reshape(-1)[: len(block)]
+        found = (tile * TILE_OFFERED + inside).reshape(-1)
+        chosen[start : start + len(found)] = found[: len(wanted) - start]
     return chosen, squared(wanted - offered[chosen])
+
+
+class Scores:
+    """Tells for rows how near each of the offered rows is: the greater the score, the nearer.
+
+    A score is a product less half the square of the offered row. They are made by matrix products in tiles too small
+    for a BLAS to split among its threads: those wait for each other, for long if the machine is busy.
+    """
+
+    def __init__(self, offered: Floats) -> None:
+        columns = -(-len(offered) // TILE_OFFERED)
+        right = np.zeros((columns * TILE_OFFERED, offered.shape[1] + 1), dtype=np.float32)
+        right[: len(offered), :-1] = offered
+        right[:, -1] = -BEYOND_ALL
+        right[: len(offered), -1] = -0.5 * squared(offered)
+        self._right = right.reshape(columns, TILE_OFFERED, -1).transpose(0, 2, 1).copy()
+        self._rows = max(1, _BLOCK_PAIRS // (columns * TILE_OFFERED * TILE_WANTED)) * TILE_WANTED
+
+    def of(self, wanted: Floats) -> Iterator[tuple[int, Floats]]:
+        """Block by block, the number of its first row and the scores.
+
+        Yields:
+            (tiles of wanted, tiles of offered, TILE_WANTED, TILE_OFFERED); the last tiles are filled up.
+        """
+        for start in range(0, len(wanted), self._rows):
+            block = wanted[start : start + self._rows]
+            tiles = -(-len(block) // TILE_WANTED)
+            left = np.ones((tiles * TILE_WANTED, wanted.shape[1] + 1), dtype=np.float32)
+            left[: len(block), :-1] = block
+            yield start, left.reshape(tiles, 1, TILE_WANTED, -1) @ self._right
 
 
 def squared(differences: Floats) -> Floats:
