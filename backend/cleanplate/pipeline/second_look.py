@@ -20,7 +20,8 @@ DOUBTFUL: Final = 0.35
 """An inpainter that is less sure of its fill wants it looked at."""
 
 SENSITIVE: Final = ("face", "plate")
-"""What must not be copied into a fill, whether somebody drew it or not. Detected bodies are too often none."""
+"""What must neither be copied into a fill nor appear in it, whether somebody drew it or not. Bodies are left out: what
+is taken for one is too often none."""
 
 _IN_THE_FILL: Final = 0.5
 """Something found lies in the fill if at least so much of its box does."""
@@ -79,8 +80,7 @@ def sensitive_boxes(image: RgbImage, detector: Detector) -> tuple[Box, ...]:
         image: (H, W, 3), already overwritten under the mask.
         detector: what it cannot find is not looked for.
     """
-    kinds = [kind for kind in SENSITIVE if kind in detector.kinds]
-    return tuple(found.box for found in detector.detect(image, kinds=kinds) if found.score >= LIKELY)
+    return tuple(found.box for found in detector.detect(image, kinds=_kinds(detector)) if found.score >= LIKELY)
 
 
 def likeness(image: RgbImage, mask: Mask, avoid: Mask) -> float:
@@ -95,6 +95,10 @@ def likeness(image: RgbImage, mask: Mask, avoid: Mask) -> float:
     return max((_likeness(image, mask, avoid, region, hole) for region in regions for hole in holes), default=0.0)
 
 
+def _kinds(detector: Detector) -> list[str]:
+    return [kind for kind in SENSITIVE if kind in detector.kinds]
+
+
 def _largest(mask: Mask, count: int) -> list[Box]:
     return sorted(island_boxes(mask), key=lambda box: (-box.area, box))[:count]
 
@@ -103,7 +107,7 @@ def _seen(image: RgbImage, mask: Mask, detector: Detector) -> Iterator[str]:
     scores: dict[str, float] = {}
     for hole in _holes(mask):
         window = hole.grown(max(_CONTEXT * max(hole.width, hole.height), _MIN_CONTEXT_PX)).slices(size_of(image))
-        for found in detector.detect(image[window]):
+        for found in detector.detect(image[window], kinds=_kinds(detector)):
             if _is_in_the_fill(found, mask[window]):
                 scores[found.kind] = max(found.score, scores.get(found.kind, 0.0))
     for kind, score in sorted(scores.items()):

@@ -32,8 +32,6 @@ class SeeingFaces:
     kinds = ("face",)
 
     def detect(self, image, *, kinds: Collection[str] | None = None) -> tuple[Detection, ...]:
-        if kinds is not None:
-            return ()
         height, width = image.shape[:2]
         return (Detection("face", Box(width / 2 - 4, height / 2 - 4, width / 2 + 4, height / 2 + 4), 0.8),)
 

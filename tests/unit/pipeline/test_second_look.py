@@ -12,7 +12,7 @@ from cleanplate.domain.image import Size
 from cleanplate.engines.inpainters.opencv import OpenCvInpainter
 from cleanplate.engines.protocols import Comfort, Detection, Inpainting
 from cleanplate.engines.registry import load_detector
-from cleanplate.pipeline import second_look
+from cleanplate.pipeline import clean
 from cleanplate.pipeline.clean import Original, clean_copy, clean_image
 from cleanplate.pipeline.plan import Grid, plan_from_mask
 from cleanplate.pipeline.second_look import likeness, look, sensitive_boxes
@@ -106,7 +106,7 @@ def test_each_of_a_few_holes_is_looked_at_and_many_are_looked_at_as_one() -> Non
     for mask, looks in ((few, 3), (many, 1)):
         detector = Seeing(scene())
         look(scene(), mask, avoid=NOTHING, confidence=None, detector=detector)
-        assert detector.asked == [None] * looks
+        assert detector.asked == [("face", "plate")] * looks
 
 
 @pytest.mark.parametrize(("confidence", "count"), [(None, 0), (0.0, 1), (0.349, 1), (0.35, 0), (1.0, 0)])
@@ -235,7 +235,7 @@ def beside_the_face(original: Original) -> np.ndarray:
 
 
 def test_a_face_in_the_fill_is_published_but_wants_a_second_look(astronaut, monkeypatch) -> None:
-    monkeypatch.setattr(second_look, "SENSITIVE", ())  # so that it may be copied at all
+    monkeypatch.setattr(clean, "sensitive_boxes", lambda *_: ())  # so that it may be copied at all
 
     copy = clean_image(
         astronaut, beside_the_face(astronaut), Copying(), limits=ImageLimits(), detector=load_detector("cascade")

@@ -49,6 +49,8 @@ class _Cascade:
         kind: what it finds.
         file: of `cv2.data`.
         step: by what factor the window grows from one round to the next.
+        enlarged: how many times larger than its own smallest window the smallest thing is that is looked for. Below
+            it, most is missed anyway, and half of the time would be spent there.
         even: the weight of the last stage at which a hit is as likely right as wrong: there false alarms lay on
             photographs and textures without faces, plates and people.
         spread: by how much more weight the odds become e times better.
@@ -58,6 +60,7 @@ class _Cascade:
     kind: str
     file: str
     step: float
+    enlarged: float
     even: float
     spread: float
     mirrored: bool = False
@@ -68,11 +71,11 @@ class _Cascade:
 
 
 _CASCADES: Final = (
-    _Cascade("face", "haarcascade_frontalface_alt2.xml", step=1.1, even=55.2, spread=0.5),
-    _Cascade("face", "haarcascade_profileface.xml", step=1.15, even=0.5, spread=0.6, mirrored=True),
-    _Cascade("plate", "haarcascade_russian_plate_number.xml", step=1.1, even=1.4, spread=0.5),
-    _Cascade("body", "haarcascade_fullbody.xml", step=1.1, even=1.0, spread=0.5),
-    _Cascade("body", "haarcascade_upperbody.xml", step=1.2, even=1.5, spread=0.4),
+    _Cascade("face", "haarcascade_frontalface_alt2.xml", step=1.1, enlarged=1.2, even=55.2, spread=0.5),
+    _Cascade("face", "haarcascade_profileface.xml", step=1.2, enlarged=1.8, even=0.5, spread=0.6, mirrored=True),
+    _Cascade("plate", "haarcascade_russian_plate_number.xml", step=1.1, enlarged=1.0, even=1.4, spread=0.5),
+    _Cascade("body", "haarcascade_fullbody.xml", step=1.1, enlarged=2.0, even=1.0, spread=0.5),
+    _Cascade("body", "haarcascade_upperbody.xml", step=1.2, enlarged=2.0, even=1.5, spread=0.4),
 )
 
 
@@ -139,14 +142,18 @@ class _Reader:
             raise EngineMissingError(_HELP)
         self._lock = Lock()
 
-    def hits(self, grey: _Grey, *, step: float) -> Iterator[tuple[Box, float]]:
+    def hits(self, grey: _Grey, *, step: float, enlarged: float) -> Iterator[tuple[Box, float]]:
         """Boxes and the weights of the last stage. Those that only nearly passed are left out."""
         with self._lock:
             width, height = self._classifier.getOriginalWindowSize()
             if grey.shape[1] < width or grey.shape[0] < height:
                 return
             boxes, stages, weights = self._classifier.detectMultiScale3(
-                grey, scaleFactor=step, minNeighbors=_MIN_NEIGHBOURS, outputRejectLevels=True
+                grey,
+                scaleFactor=step,
+                minNeighbors=_MIN_NEIGHBOURS,
+                minSize=(round(width * enlarged), round(height * enlarged)),
+                outputRejectLevels=True,
             )
         for (left, top, width, height), passed, weight in zip(boxes, stages, weights, strict=True):
             if int(passed) >= self._stages:
@@ -178,12 +185,12 @@ def _small(image: RgbImage) -> _Grey:
 
 
 def _hits(grey: _Grey, cascade: _Cascade, reader: _Reader) -> Iterator[Detection]:
-    for box, weight in reader.hits(grey, step=cascade.step):
+    for box, weight in reader.hits(grey, step=cascade.step, enlarged=cascade.enlarged):
         yield Detection(cascade.kind, box, cascade.score(weight))
     if not cascade.mirrored:
         return
-    width = grey.shape[1]
-    for box, weight in reader.hits(np.ascontiguousarray(grey[:, ::-1]), step=cascade.step):
+    width, mirrored = grey.shape[1], np.ascontiguousarray(grey[:, ::-1])
+    for box, weight in reader.hits(mirrored, step=cascade.step, enlarged=cascade.enlarged):
         yield Detection(
             cascade.kind, Box(width - box.right, box.top, width - box.left, box.bottom), cascade.score(weight)
         )
