@@ -95,7 +95,7 @@ def fill(erased: RgbImage, mask: Mask, *, avoid: Mask, inpainter: Inpainter) -> 
         seamless = harmonised(view.image, answer.image, mask=view.mask, hole=view.hole, reach_px=reach_px)
         height, width = crop.hole.shape
         window = crop.box.slices(size_of(mask))
-        filled[window] = composite(filled[window], seamless[:height, :width], crop.hole)
+        np.copyto(filled[window], seamless[:height, :width], where=crop.hole[..., np.newaxis])
         if answer.confidence is not None:
             confidences.append(_weighted(answer.confidence, crop.hole))
     return Fill(filled, min(confidences, default=None), tuple(crop.factor for crop in crops))

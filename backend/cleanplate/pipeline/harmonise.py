@@ -46,17 +46,17 @@ def harmonised(image: RgbImage, answer: RgbImage, *, mask: Mask, hole: Mask, rea
         return answer.copy()
     window = box.grown(_BAND_PX).slices(size_of(hole))
     band = widened(hole[window], _BAND_PX) & ~mask[window]
-    difference = np.zeros((*band.shape, 3), dtype=np.float32)
-    difference[band] = image[window][band].astype(np.float32) - answer[window][band]
     corrected = answer.copy()
-    if difference.any():
-        np.clip(difference, -_LIMIT_LEVELS, _LIMIT_LEVELS, out=difference)
+    off = image[window][band].astype(np.float32) - answer[window][band]
+    if off.any():
+        difference = np.zeros((*band.shape, 3), dtype=np.float32)
+        difference[band] = np.clip(off, -_LIMIT_LEVELS, _LIMIT_LEVELS)
         correction = _membrane(difference, band.astype(np.float32))
         if reach_px is not None:
             correction *= _fading(hole[window], reach_px)[..., np.newaxis]
-        moved = answer[window] + correction
+        correction += answer[window]
         inside = hole[window]
-        corrected[window][inside] = np.clip(np.rint(moved[inside]), 0, 255).astype(np.uint8)
+        corrected[window][inside] = np.clip(np.rint(correction[inside]), 0, 255).astype(np.uint8)
     return corrected
 
 

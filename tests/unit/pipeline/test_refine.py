@@ -49,7 +49,7 @@ def test_a_small_pixel_of_which_too_little_is_known_is_masked_and_overwritten() 
 
     np.testing.assert_array_equal(small.mask, [[True, False], [False, False]])
     assert (small.image[0, 0] == ERASED).all()
-    assert (small.image[small.mask.__invert__()] == 100).all()
+    assert (small.image[~small.mask] == 100).all()
 
 
 def test_one_pixel_to_be_avoided_is_a_small_pixel_to_be_avoided() -> None:
@@ -75,12 +75,11 @@ def test_a_plain_fill_gets_the_grain_of_its_surroundings() -> None:
 def test_each_part_gets_the_detail_of_what_looks_like_it() -> None:
     image = grainy()
     image[:, : WIDTH // 2] = (40, 160, 40)
-
-    result = refined_plainly(erase(image, HOLE))
     small = Small.of(erase(image, HOLE), HOLE, NOWHERE, factor=FACTOR)
     guide = small.image.copy()
     guide[:, :40][small.mask[:, :40]] = (40, 160, 40)
     guide[:, 40:][small.mask[:, 40:]] = (90, 120, 150)
+
     result = refined(erase(image, HOLE), guide, small, hole=HOLE)
 
     assert result[100:140, 135:150].std(axis=(0, 1)).max() < 3
@@ -116,9 +115,7 @@ def test_what_is_masked_does_not_come_into_the_small_image() -> None:
 
 
 def test_where_there_is_nothing_to_take_detail_from_the_fill_is_smooth() -> None:
-    avoid = ~HOLE
-
-    result = refined_plainly(erase(grainy(), HOLE), avoid=avoid)
+    result = refined_plainly(erase(grainy(), HOLE), avoid=~HOLE)
 
     assert result[100:140, 145:185].std(axis=(0, 1)).max() < 1
 
