@@ -13,6 +13,9 @@ request means depends on those before it:
   two regions of a label cover what one should, which is the same to all that is done with them.
 * The annotator's draft comes along, as it was saved some seconds ago. If that was after an object was asked about, and
   the draft holds nothing of it, it was rejected or deleted, and does not steer what comes next.
+* The shadow of an object is proposed as a region of another label, which follows the object: it is shown again under
+  the same id, or not at all, whenever the object is answered anew. If the object was saved and its shadow was not, the
+  shadow was rejected, and is not proposed for that object again.
 * Nothing says who asks. Two annotators are told apart by their prompts' ids and by their drafts, and where those say
   nothing, what a click lies in decides: each goes on with the object they point at.
 """
