@@ -35,6 +35,7 @@ def test_a_certificate_is_plain_json() -> None:
         "made_at": "2026-11-20T12:00:00+00:00",
         "parameters": {"grid": [16, 16]},
         "clauses": [{"level": "L1", "verdict": "pass", "sentence": "overwritten", "figures": {"pixels": 3}}],
+        "second_look": [],
     }
 
 
