@@ -92,7 +92,8 @@ def compare(
 
 def _candidates(settings: "Settings", names: str | None) -> "tuple[list[Candidate], list[tuple[str, str]]]":
     """The ways to try, and the inpainters that cannot be, with why. One that was asked for by name must be there."""
-    from cleanplate.domain.policy import Action  # noqa: PLC0415  (the command line starts fast)
+    from cleanplate.app.engine_weights import weights_for  # noqa: PLC0415  (the command line starts fast)
+    from cleanplate.domain.policy import Action  # noqa: PLC0415
     from cleanplate.engines.registry import INPAINTERS, load_inpainter  # noqa: PLC0415
     from cleanplate.errors import EngineError  # noqa: PLC0415
     from cleanplate.pipeline.comparison import Candidate  # noqa: PLC0415
@@ -101,13 +102,14 @@ def _candidates(settings: "Settings", names: str | None) -> "tuple[list[Candidat
     inpainters, missing = [], []
     for name in dict.fromkeys(asked) or sorted(INPAINTERS):
         try:
-            inpainters.append(Candidate(name, Action.REMOVE, load_inpainter(name)))
+            inpainters.append(Candidate(name, Action.REMOVE, load_inpainter(name, weights_for(name, settings))))
         except EngineError as error:
             if asked:
                 raise
             missing.append((name, str(error)))
     # The traditional ways need no inpainter, but every copy is made with one at hand.
-    any_inpainter = inpainters[0].inpainter if inpainters else load_inpainter(settings.inpainter)
+    name = settings.inpainter
+    any_inpainter = inpainters[0].inpainter if inpainters else load_inpainter(name, weights_for(name, settings))
     traditional = [
         Candidate("solid fill", Action.FILL, any_inpainter),
         Candidate("mosaic", Action.PIXELATE, any_inpainter),

@@ -109,6 +109,16 @@ def test_an_engine_s_weights_come_from_the_settings(tmp_path, application) -> No
     assert weights_for("another", settings) == Weights(None, tmp_path, "cpu", "fp32")
 
 
+@pytest.mark.usefixtures("label_studio")
+def test_another_detector_makes_other_copies_so_it_is_part_of_what_jobs_are_called_by(application) -> None:
+    with_one, without = application(), application(CLEANPLATE_DETECTOR="none")
+
+    assert with_one.detector is not None
+    assert with_one.approvals._engine == f"{with_one.inpainter.version}; {with_one.detector.version}"
+    assert without.approvals._engine == without.inpainter.version
+    assert with_one.copy_maker._detector is with_one.detector
+
+
 def test_without_label_studio_s_address_there_is_no_client(application) -> None:
     with pytest.raises(SettingsError, match="LABEL_STUDIO_URL"):
         _ = application().client

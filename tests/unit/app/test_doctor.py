@@ -11,6 +11,7 @@ from cleanplate.app.checks import Outcome
 from cleanplate.app.connect import connect
 from cleanplate.app.doctor import clock_checks, examine
 from cleanplate.jobs.job import JobState, NewJob, Subject
+from cleanplate.storage.ledger import CopyRecord
 from fakes.connectable import CONFIG
 
 URL = "http://127.0.0.1:9090"
@@ -71,7 +72,7 @@ def test_a_disk_that_is_nearly_full_is_a_warning(application, monkeypatch) -> No
 
 
 @pytest.mark.usefixtures("label_studio")
-@pytest.mark.parametrize("kind", ["segmenter", "inpainter"])
+@pytest.mark.parametrize("kind", ["segmenter", "inpainter", "detector"])
 def test_an_engine_that_nobody_knows_names_its_setting_and_the_others_are_still_examined(application, kind) -> None:
     found = found_by_doctor(application(**{f"CLEANPLATE_{kind.upper()}": "magic"}))
 
@@ -306,3 +307,39 @@ class ClientWithHeaders:
     @contextmanager
     def open(self, _path):
         yield SimpleNamespace(headers=self._headers)
+
+
+@pytest.mark.usefixtures("label_studio")
+def test_no_detector_is_right_where_none_is_wanted(application) -> None:
+    found = found_by_doctor(application(CLEANPLATE_DETECTOR="none"))
+
+    assert found["detector"].outcome is Outcome.OK
+    assert "nobody looks" in found["detector"].message
+
+
+@pytest.mark.usefixtures("label_studio")
+@pytest.mark.parametrize(("count", "said"), [(1, "1 copy waits"), (3, "3 copies wait")])
+def test_copies_that_wait_for_a_second_look_are_a_warning_with_the_command_that_lists_them(
+    application, count, said
+) -> None:
+    made = application()
+    assert found_by_doctor(made)["second look"].outcome is Outcome.OK
+    for number in range(count):
+        url = made.client.url
+        record = CopyRecord(f"{number}", url, 1, 2, 3, "job", number, "x.png", "/x.png", "00", 1, second_look=("why",))
+        made.ledger.put(record)
+
+    check = found_by_doctor(made)["second look"]
+
+    assert check.outcome is Outcome.WARNING
+    assert said in check.message
+    assert "cleanplate second-look list" in check.remedy
+
+
+@pytest.mark.usefixtures("label_studio")
+def test_a_ledger_that_cannot_be_read_is_a_failed_check(application, tmp_path) -> None:
+    made = application()
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data" / "ledger.sqlite3").write_bytes(b"this is no database, and never was " * 100)
+
+    assert found_by_doctor(made)["ledger"].outcome is Outcome.FAILED

@@ -283,3 +283,20 @@ def test_the_certificate_says_how_sure_the_inpainter_was_and_in_how_many_crops_i
 
     parameters = copy.certificate.parameters
     assert (parameters["confidence"], len(parameters["crops"]), parameters["detector"]) == (0.9, 1, None)
+
+
+@pytest.mark.parametrize("options", [("PNG", {}), ("JPEG", {"quality": 85})], ids=["PNG", "JPEG"])
+def test_with_a_detector_the_bytes_of_a_copy_depend_on_what_was_hidden_no_more_than_without(options) -> None:
+    kind, how = options
+    image = np.asarray(ImageOps.exif_transpose(Image.open(SAMPLES / "5-astronaut.jpg")).convert("RGB"))[:320].copy()
+    mask = np.zeros(image.shape[:2], dtype=np.bool_)
+    mask[40:200, 150:300] = True
+    detector, copies = load_detector("cascade"), set()
+    for hidden in (image[40:200, 150:300], 255 - image[40:200, 150:300], np.full((160, 150, 3), 80, dtype=np.uint8)):
+        changed = image.copy()
+        changed[40:200, 150:300] = hidden
+        original = Original.from_bytes(encoded(changed, kind, **how), ImageLimits())
+        made = clean_image(original, mask, OpenCvInpainter(), limits=ImageLimits(), detector=detector)
+        copies.add((made.content, made.certificate.second_look))
+
+    assert len(copies) == 1
