@@ -30,8 +30,8 @@ MAX_SIDE: Final = 65_535
 _COLOUR_DIMENSIONS: Final = 3
 _NO_PALETTE: Final = "the palette became full colours"
 _OTHER_SPACE: Final = "a colour space other than sRGB was left out"
-_TILING: Final = 4
-"""Tiles may have so many times the pixels of their image: of a small one they have many."""
+_TILING: Final = 2
+"""Tiles may have so many times the pixels of their image, or as many as any image may have."""
 
 
 @dataclass(frozen=True)

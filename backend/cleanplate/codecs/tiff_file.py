@@ -117,6 +117,7 @@ _SEPARATE: Final = 2
 _ASSOCIATED: Final = 1
 _UNASSOCIATED: Final = 2
 _ENTRIES: Final = 256
+_MAX_SHORT: Final = 65_535
 
 _INFLATE_STEP: Final = 1 << 14
 
@@ -279,7 +280,7 @@ def palette(data: bytes) -> npt.NDArray[np.uint16]:
         DamagedImageError: There is none, or it has another length.
     """
     values = Tags(data, first_of(data)).numbers(_PALETTE)
-    if len(values) != 3 * _ENTRIES:
+    if len(values) != 3 * _ENTRIES or max(values) > _MAX_SHORT:
         raise DamagedImageError("the TIFF's palette is broken")
     colours = np.array(values, dtype=np.uint16).reshape(3, _ENTRIES).T
     # Old programs wrote bytes, as the other readers know.

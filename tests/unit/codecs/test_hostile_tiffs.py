@@ -245,6 +245,21 @@ def test_samples_that_end_early_or_are_no_stream_are_refused(compression):
             read(tiff_of(fields, [strips[0], broken, *strips[2:]]))
 
 
+def test_a_plain_strip_that_is_short_is_refused_though_another_one_is_long():
+    whole = tiff(PHOTO, rows=10)
+    fields = [field for field in parts_of_directory(whole) if field[0] not in {273, 279}]
+    strips = [part.content for part in parts_of(whole) if part.kind == tiff_file.SAMPLES]
+
+    with pytest.raises(DamagedImageError, match="fewer samples than it should"):
+        read(tiff_of(fields, [strips[0][:-1], strips[1] + b"!", *strips[2:]]))
+
+
+@pytest.mark.usefixtures("no_decoder")
+def test_fewer_channels_than_colours_are_refused():
+    with pytest.raises(DamagedImageError, match="fewer channels than its colours need"):
+        read(tiff(PHOTO, short(277, 1)))
+
+
 @pytest.mark.parametrize("compression", [8, 5, 32773])
 def test_a_bomb_in_a_strip_is_unpacked_only_as_far_as_the_image_reaches(compression):
     fields = [field for field in parts_of_directory(tiff(PHOTO, compression=compression)) if field[0] not in {273, 279}]

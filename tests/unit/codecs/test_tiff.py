@@ -132,6 +132,21 @@ def test_a_palette_becomes_the_colours_it_stands_for(scale, deep):
     assert "palette" not in forbidden_parts(bytes_from_picture(picture))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [tiff_field(320, (1, 2, 3), kind=3)],
+        [tiff_field(320, (0,) * 767, kind=3)],
+        [tiff_field(320, (65_536,) * 768)],
+        [tiff_field(320, b"x" * 768)],
+    ],
+)
+def test_a_palette_that_is_missing_or_broken_is_refused(fields):
+    with pytest.raises(DamagedImageError, match=r"palette is broken|field 320"):
+        read(tiff(samples(1), *fields, photometric=3))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_an_image_is_turned_as_its_orientation_says(orientation, dtype):
@@ -413,6 +428,20 @@ def test_what_hides_between_behind_and_inside_the_pieces_is_found():
     at = struct.unpack_from("<I", file, 4)[0]
     moved = file[:4] + struct.pack("<I", at + 6) + file[8:at] + b"secret" + file[at:]
     assert forbidden_parts(moved) == ("6 stray bytes",)
+
+
+def test_bytes_and_streams_behind_a_deflated_strip_are_found():
+    numbers = [(256, WIDTH), (257, HEIGHT), (258, (8, 8, 8)), (259, 8), (262, 2), (277, 3)]
+    fields = [tiff_field(tag, values, kind=3) for tag, values in numbers]
+    noise = np.random.default_rng(1).integers(0, 256, PHOTO.shape, dtype=np.uint8).tobytes()
+    whole = zlib.compress(noise)
+    hidden = [whole + b"!", whole + bytes(40_000), whole + whole, zlib.compress(noise + b"!"), whole[:-1]]
+
+    assert forbidden_parts(tiff_of(fields, [whole])) == ()
+    for strip in hidden:
+        assert forbidden_parts(tiff_of(fields, [strip])) == ("bytes behind the samples",)
+    with pytest.raises(DamagedImageError, match="not properly compressed"):
+        forbidden_parts(tiff_of(fields, [b"junk" + whole]))
 
 
 def test_tiles_and_packings_in_which_more_could_hide_are_found():
