@@ -147,11 +147,7 @@ def _asked(project: Project, task: Task, items: Collection[ResultItem], approval
         "unknown": sorted(unknown_labels(items, config)),
         "images": [[image.name, image.key, task.data.get(image.key or "")] for image in config.images],
         "controls": [[control.name, control.to_name, control.is_region] for control in controls if control is not None],
-        "labels": {
-            label: [wish.action.value, wish.dilation.px, wish.dilation.pct]
-            for label, wish in policy.labels.items()
-            if label in used
-        },
+        "labels": {label: list(wish.facts) for label, wish in policy.labels.items() if label in used},
     }
 
 

@@ -211,9 +211,10 @@ def scene(label_studio) -> Scene:
         lambda scene: scene.fake.change(scene.annotation),
         lambda scene: scene.fake.tasks[scene.task].update(data={"image": "/b"}),
         lambda scene: scene.set_config(FACES.replace('"Face"', '"Face" dilate="6px"')),
+        lambda scene: scene.set_config(FACES.replace('"Face"', '"Face" close="5%"')),
         lambda scene: scene.set_config(FACES.replace("$image", "$other")),
     ],
-    ids=["a region", "when it was updated", "the image", "the dilation", "where the image comes from"],
+    ids=["a region", "when it was updated", "the image", "the dilation", "the holes", "where the image comes from"],
 )
 def test_whatever_the_copy_depends_on_changes_the_key(scene, change) -> None:
     before = scene.key()
