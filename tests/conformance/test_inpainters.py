@@ -1,11 +1,15 @@
-"""What every registered inpainter has to do. One that is not installed here is skipped with its reason."""
+"""What every registered inpainter has to do. One that is not installed here is skipped with its reason.
+
+Those that need weights get seeded ones, which have learnt nothing.
+"""
 
 import numpy as np
 import pytest
 
 from cleanplate.domain.image import Mask, RgbImage
 from cleanplate.engines.protocols import Inpainter
-from cleanplate.engines.registry import INPAINTERS, load_inpainter
+from cleanplate.engines.registry import INPAINTERS, WITH_WEIGHTS, load_inpainter
+from cleanplate.engines.weights import Weights
 from cleanplate.errors import EngineMissingError, ImageError, SizeMismatchError
 
 HEIGHT, WIDTH = 48, 64
@@ -35,10 +39,31 @@ MASKS = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(INPAINTERS))
-def inpainter(request) -> Inpainter:
+@pytest.fixture(scope="session")
+def seeded_weights(tmp_path_factory) -> dict[str, Weights]:
+    """The weights of the engines that need some and whose libraries are here, by the engines' names."""
     try:
-        return load_inpainter(request.param)
+        from fakes import lama_checkpoints  # noqa: PLC0415  (it needs torch)
+    except ModuleNotFoundError:
+        return {}
+    path = tmp_path_factory.mktemp("weights") / "big-lama.pt"
+    return {"lama": Weights(checkpoint=lama_checkpoints.state_dict(path, lama_checkpoints.seeded_generator(width=16)))}
+
+
+@pytest.fixture(scope="module", params=sorted(INPAINTERS))
+def inpainter(request, seeded_weights) -> Inpainter:
+    return loaded(request.param, seeded_weights)
+
+
+@pytest.fixture(scope="module", params=sorted(INPAINTERS.keys() - WITH_WEIGHTS))
+def able_inpainter(request, seeded_weights) -> Inpainter:
+    """One that need not learn anything first."""
+    return loaded(request.param, seeded_weights)
+
+
+def loaded(name: str, weights: dict[str, Weights]) -> Inpainter:
+    try:
+        return load_inpainter(name, weights.get(name))
     except EngineMissingError as error:
         pytest.skip(str(error))
 
@@ -78,12 +103,12 @@ def test_the_same_question_twice_has_the_same_answer(inpainter, image, mask) -> 
     np.testing.assert_array_equal(inpainter.inpaint(image, mask).image, inpainter.inpaint(image, mask).image)
 
 
-def test_an_object_on_plain_ground_vanishes(inpainter) -> None:
+def test_an_object_on_plain_ground_vanishes(able_inpainter) -> None:
     image = np.full((HEIGHT, WIDTH, 3), (40, 120, 200), dtype=np.uint8)
     mask = block(10, 30, 20, 50)
     image[mask] = (255, 0, 0)
 
-    filled = inpainter.inpaint(image, mask).image
+    filled = able_inpainter.inpaint(image, mask).image
 
     np.testing.assert_allclose(filled[mask].astype(int), np.full((mask.sum(), 3), (40, 120, 200)), atol=6)
 
