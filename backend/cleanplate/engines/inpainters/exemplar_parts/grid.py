@@ -68,13 +68,15 @@ def depths(mask: Mask) -> Floats:
     """
     distances = cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     # OpenCV's square roots differ in their last bit with the place of the array in memory.
-    return np.asarray(np.rint(distances * _DEPTH_STEPS) / _DEPTH_STEPS, dtype=np.float32)
+    np.multiply(distances, _DEPTH_STEPS, out=distances)
+    np.rint(distances, out=distances)
+    return np.asarray(np.divide(distances, _DEPTH_STEPS, out=distances), dtype=np.float32)
 
 
 def inscribed_radius(mask: Mask) -> float:
     """The radius of the largest circle that fits into the mask, in pixels.
 
     Args:
-        mask: (h, w), not all True.
+        mask: (h, w), neither all True nor all False.
     """
-    return float(depths(mask).max())
+    return float(depths(np.ascontiguousarray(mask[window_of(mask, 1)])).max())

@@ -27,6 +27,9 @@ KNOWN_SHARE: Final = 0.75
 MOST_SEARCHED_PIXELS: Final = 1_500_000
 """Larger levels are not searched: their sources are carried over from the coarser ones."""
 
+_PARTS: Final = np.uint8(4)
+"""A pixel of a smaller level is made of so many."""
+
 LEAST_SOURCES: Final = 200
 LEAST_SIDE_PX: Final = 4 * REACH_PX + 4
 """Below these a smaller version has too little to copy from, and the pyramid ends."""
@@ -119,13 +122,13 @@ def _textured(levels: list[Level]) -> tuple[Level, ...]:
 def _halved(level: Level) -> Level:
     # Every pixel of the result covers 2 × 2: places double exactly from level to level.
     half = _even(level.hole.shape)
-    known = _shrunk((~level.hole).astype(np.float32), half)
+    known = _shrunk(_PARTS * (~level.hole).view(np.uint8), half)
     image = _shrunk(level.image, half)
-    hole = known < KNOWN_SHARE
-    mixed = (known > 0) & (known < 1)
-    image[mixed] = np.clip(np.rint(image[mixed] / known[mixed, np.newaxis]), 0, 255).astype(np.uint8)
+    hole = known < KNOWN_SHARE * _PARTS
+    mixed = (known > 0) & (known < _PARTS)
+    image[mixed] = np.clip(np.rint(image[mixed] * (_PARTS / known[mixed, np.newaxis])), 0, 255).astype(np.uint8)
     image[hole] = 0
-    usable = _shrunk(level.usable.astype(np.float32), half) == 1
+    usable = _shrunk(_PARTS * level.usable.view(np.uint8), half) == _PARTS
     return Level(image, hole, usable)
 
 

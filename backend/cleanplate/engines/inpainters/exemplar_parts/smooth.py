@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from cleanplate.domain.image import Mask, RgbImage
-from cleanplate.engines.inpainters.exemplar_parts.grid import REACH_PX, depths
+from cleanplate.engines.inpainters.exemplar_parts.grid import REACH_PX, depths, window_of
 from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
 
 THIN_RADIUS_PX: Final = 3.0
@@ -21,13 +21,17 @@ def thin_parts(hole: Mask) -> Mask:
     """The islands of the hole that are thin everywhere and lie apart from those that are not.
 
     Args:
-        hole: (H, W), not all True.
+        hole: (H, W), neither all True nor all False.
     """
-    near = cv2.dilate(hole.view(np.uint8), np.ones((_APART_PX, _APART_PX), dtype=np.uint8))
+    window = window_of(hole, _APART_PX)
+    inner = np.ascontiguousarray(hole[window])
+    near = cv2.dilate(inner.view(np.uint8), np.ones((_APART_PX, _APART_PX), dtype=np.uint8))
     count, islands = cv2.connectedComponents(near, connectivity=8)
     thick = np.zeros(count, dtype=np.bool_)
-    thick[islands[depths(hole) > THIN_RADIUS_PX]] = True
-    return np.asarray(hole & ~thick[islands])
+    thick[islands[depths(inner) > THIN_RADIUS_PX]] = True
+    thin = hole.copy()
+    thin[window] &= ~thick[islands]
+    return thin
 
 
 def faded(image: RgbImage, hole: Mask) -> RgbImage:
