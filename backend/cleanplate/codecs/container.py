@@ -234,9 +234,8 @@ def _forbidden_webp(parts: Sequence[Part]) -> Iterator[str]:
 
 def _forbidden_tiff(parts: Sequence[Part]) -> Iterator[str]:
     data = parts[0].file
-    first, *others = tiff_directories.directories(data)
     seen: set[int] = set()
-    for field in first.fields:
+    for field in tiff_directories.first_of(data).fields:
         if field.tag in seen:
             yield f"second field {field.tag}"
         elif field.tag not in tiff_file.NEEDED:
@@ -244,7 +243,7 @@ def _forbidden_tiff(parts: Sequence[Part]) -> Iterator[str]:
         elif any(data[slice(*field.unused)]):
             yield f"bytes behind the value of field {field.tag}"
         seen.add(field.tag)
-    yield from ("second image" for _ in others)
+    yield from ("second image" for _ in tiff_file.other_images(data))
     for part in parts:
         # A zero may stand where the next piece must begin at an even place.
         name = _leftover(part)

@@ -121,8 +121,9 @@ def test_directories_in_a_loop_are_refused():
 def test_a_directory_in_an_impossible_place_is_refused(offset, said):
     file = tiff(PHOTO)
 
-    with pytest.raises(DamagedImageError, match=said):
-        read(file[:4] + struct.pack("<I", offset) + file[8:])
+    for work in (read, forbidden_parts):
+        with pytest.raises(DamagedImageError, match=said):
+            work(file[:4] + struct.pack("<I", offset) + file[8:])
 
 
 @pytest.mark.usefixtures("no_decoder")
