@@ -14,6 +14,7 @@ HIDDEN = 4
 COMFORTS = {
     "any size": Comfort(context=0.5, min_side_px=16),
     "multiples": Comfort(context=0.75, min_side_px=24, max_side_px=64, multiple=8),
+    "much smaller": Comfort(context=0.5, min_side_px=8, max_side_px=24, coarse_side_px=12, multiple=2),
     "small": Comfort(context=1.0, min_side_px=8, max_side_px=16, multiple=4),
 }
 

@@ -74,21 +74,30 @@ class Comfort:
     Attributes:
         context: how much of an object's longer side it wants to see on each side of the object.
         min_side_px: crops are widened to this, as far as the image goes.
-        max_side_px: a crop that is longer is filled small first and then refined upwards; None if the engine itself
-            goes from coarse to fine, so that it takes any size.
+        max_side_px: up to here crops are filled as they are; a longer one is filled small, and then refined upwards.
+            None if the engine itself goes from coarse to fine, so that it takes any size.
+        coarse_side_px: to at most this a longer crop is made small; None: to *max_side_px*.
         multiple: crops are widened to a multiple of this; where the image ends, they are reflected.
     """
 
     context: float = 0.5
     min_side_px: int = 64
     max_side_px: int | None = None
+    coarse_side_px: int | None = None
     multiple: int = 1
 
     def __post_init__(self) -> None:
         if self.context < 0 or self.min_side_px < 1 or self.multiple < 1:
             raise ValueError("an inpainter's comfort is given in positive numbers")
-        if self.max_side_px is not None and self.max_side_px < max(self.min_side_px, self.multiple):
+        if self.max_side_px is not None and self.max_side_px < max(self.min_side_px, self.coarse_side_px or 1):
             raise ValueError("an inpainter cannot be comfortable below its own least size")
+        if self.largest_small_px is not None and self.largest_small_px < self.multiple:
+            raise ValueError("an inpainter cannot be comfortable below its own multiple")
+
+    @property
+    def largest_small_px(self) -> int | None:
+        """How long a crop that was made small may be; None if none is."""
+        return self.max_side_px if self.coarse_side_px is None else self.coarse_side_px
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +132,9 @@ class Inpainter(Protocol):
 
     def inpaint(self, image: RgbImage, mask: Mask, *, avoid: Mask | None = None) -> Inpainting:
         """Return a new image of the same size with the masked pixels replaced.
+
+        Known pixels beside a hole may come back as they are or as the engine would paint them: the pipeline takes only
+        what is masked, and learns from the others how far the fill is off at its edge.
 
         Args:
             image: (H, W, 3). Not modified. What lies under the mask is already overwritten.

@@ -153,10 +153,12 @@ def _effort(wanted: Floats, size: Size, comfort: Comfort) -> tuple[Floats, Float
 
 
 def _factor(side_px: Floats, comfort: Comfort) -> Floats:
-    if comfort.max_side_px is None:
+    if comfort.max_side_px is None or comfort.largest_small_px is None:
         return np.ones_like(side_px)
-    largest = comfort.max_side_px // comfort.multiple * comfort.multiple
-    return np.maximum(np.ceil(side_px / largest), 1)
+    whole, small = (
+        side // comfort.multiple * comfort.multiple for side in (comfort.max_side_px, comfort.largest_small_px)
+    )
+    return np.where(side_px <= whole, 1.0, np.maximum(np.ceil(side_px / small), 2.0))
 
 
 def _around(boxes: Floats) -> Floats:

@@ -49,6 +49,17 @@ def test_objects_far_apart_get_crops_of_their_own_with_context() -> None:
     np.testing.assert_array_equal(holes((left, right), mask), mask)
 
 
+def test_a_crop_that_is_too_long_is_made_as_small_as_the_inpainter_was_trained_for() -> None:
+    comfort = Comfort(context=0.5, min_side_px=64, max_side_px=256, coarse_side_px=96)
+
+    (whole,) = crops_of(block(200, 40, 320, 160), comfort)
+    (small,) = crops_of(block(200, 40, 340, 160), comfort)
+
+    assert (whole.factor, whole.box.width) == (1, 240)
+    assert small.factor == 3
+    assert small.box.width / small.factor <= 96
+
+
 def test_a_small_object_is_shown_in_the_middle_of_the_least_crop() -> None:
     (crop,) = crops_of(block(304, 104, 312, 112), HALF)
 

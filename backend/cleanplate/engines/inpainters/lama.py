@@ -41,6 +41,9 @@ _FULL: Final = 255.0
 _NO_MEMORY: Final = "can't allocate memory"
 """How torch says so for the processor's memory; for the GPU's it has a class."""
 
+_BESIDE_PX: Final = 4
+"""How far around the holes known pixels are given back as the network paints them, so that seams can be judged."""
+
 _LEAST_STEPS: Final = 2
 _FRIENDLY_FACTORS: Final = (2, 3, 5)
 """Fourier transforms are fast for products of these: a side of 1128 pixels takes 1.4 times as long as one of 1152."""
@@ -52,7 +55,7 @@ class LamaInpainter:
     The fill is painted anew: no pixel is copied from anywhere.
     """
 
-    comfort: Final = Comfort(context=0.75, min_side_px=512, max_side_px=1152, multiple=STEP)
+    comfort: Final = Comfort(context=0.75, min_side_px=512, max_side_px=1152, coarse_side_px=512, multiple=STEP)
 
     def __init__(self, network: Network, *, version: str) -> None:
         self.version: Final = version
@@ -61,7 +64,8 @@ class LamaInpainter:
     def inpaint(self, image: RgbImage, mask: Mask, *, avoid: Mask | None = None) -> Inpainting:
         """Return a new image of the same size with the masked pixels replaced.
 
-        It copies nothing, so there is nothing to *avoid*. It cannot tell how good its fill is.
+        Beside a hole, known pixels are the network's, too. It copies nothing, so there is nothing to *avoid*. It cannot
+        tell how good its fill is.
         """
         require_image(image)
         size = size_of(image)
@@ -69,14 +73,14 @@ class LamaInpainter:
         if avoid is not None:
             require_fit(avoid, size)
         filled = image.copy()
-        part = bounding_box(mask)
-        if part is None:
+        hole = bounding_box(mask)
+        if hole is None:
             return Inpainting(filled)
+        part = hole.grown(_BESIDE_PX).clipped(size)
         with _torch_errors_translated(size):
             painted = self._network.paint(torch.from_numpy(_masked(image, mask)).permute(0, 3, 1, 2), part)
             levels = painted[0].mul(_FULL).round_().to("cpu", torch.uint8).permute(1, 2, 0).numpy()
-        window = part.slices(size)
-        filled[window][mask[window]] = levels[mask[window]]
+        filled[part.slices(size)] = levels
         return Inpainting(filled)
 
 
