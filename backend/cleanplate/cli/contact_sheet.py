@@ -73,6 +73,10 @@ class ContactSheet:
     missing: tuple[tuple[str, str], ...]
 
     @property
+    def title(self) -> str:
+        return "One way to remove it" if len(self.cards) == 1 else f"{len(self.cards)} ways to remove it"
+
+    @property
     def columns(self) -> int:
         """In how many columns the cards lie best: no card of up to four is alone in its row."""
         return next((count for count in (3, 4) if len(self.cards) % count == 0), 2 if len(self.cards) == 2 else 3)  # noqa: PLR2004
@@ -113,6 +117,7 @@ def page_of(sheet: ContactSheet) -> str:
         undefined=StrictUndefined,
     )
     return environment.get_template("comparison.html").render(
+        title=sheet.title,
         about=sheet.about,
         givens=[vars(given) | {"picture": _data_url(given.image)} for given in sheet.givens],
         before=_data_url(sheet.before),

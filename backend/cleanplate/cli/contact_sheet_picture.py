@@ -127,7 +127,7 @@ def _column_px(count: int) -> int:
 def _head(sheet: ContactSheet) -> list[_Line]:
     private = "Private: this sheet shows the original. Keep it where the original is kept."
     return [
-        _Line(f"One hole, {len(sheet.cards)} ways", _TITLE_PX, _INK),
+        _Line(sheet.title, _TITLE_PX, _INK),
         _Line(_said(sheet.about), _TEXT_PX, _SOFT),
         _Line(private, _TEXT_PX, _MOODS["bad"]),
     ]

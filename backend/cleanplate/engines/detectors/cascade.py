@@ -82,8 +82,8 @@ _CASCADES: Final = (
 class CascadeDetector:
     """Finds faces from the front and from the side, licence plates and people.
 
-    Of frontal faces it finds nearly all, of faces from the side and of people about half, of those who turn away, are
-    hidden or lie none; plates only from the front. The numbers are in the tests and in `docs/detectors.md`.
+    Of upright faces from the front it finds nearly all, of those from the side many, of tilted and covered ones few; of
+    people few; plates from straight ahead. The numbers are in the tests and in `docs/detectors.md`.
     """
 
     kinds: Final = ("face", "plate", "body")
