@@ -86,7 +86,7 @@ def _filled(image: RgbImage, mask: Mask, forbidden: Mask) -> Inpainting:
         return Inpainting(with_grain(smoothed_over(filled, thick), thick, ~mask, SEED), _NOTHING_TO_COPY_CONFIDENCE)
     completion = completed(pyramid(finest))
     require_allowed(completion.sources, forbidden)
-    confidence = confidence_of(completion.energy, float(mask.mean()))
+    confidence = confidence_of(completion.fit, float(mask.mean()))
     return Inpainting(blended(filled, thick, completion.sources), confidence)
 
 

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from cleanplate.engines.inpainters.exemplar_parts import offsets
 from cleanplate.engines.inpainters.exemplar_parts.canvas import Canvas
 from cleanplate.engines.inpainters.exemplar_parts.completion import completed
-from cleanplate.engines.inpainters.exemplar_parts.confidence import confidence_of
+from cleanplate.engines.inpainters.exemplar_parts.confidence import Fit, confidence_of
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS, Descriptors
 from cleanplate.engines.inpainters.exemplar_parts.grid import places, reached, source_centres
 from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
@@ -276,20 +276,23 @@ def test_long_chains_of_seams_do_not_drift() -> None:
 # Confidence
 
 
-@given(energies=st.tuples(st.floats(0, 200), st.floats(0, 200)), shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
-def test_confidence_never_rises_with_energy_or_with_what_is_missing(energies, shares) -> None:
-    better = confidence_of(min(energies), min(shares))
-    worse = confidence_of(max(energies), max(shares))
+PAIR = st.tuples(st.floats(0, 500), st.floats(0, 500))
+
+
+@given(worst=PAIR, change=PAIR, shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
+def test_confidence_never_rises_with_misfit_or_with_what_is_missing(worst, change, shares) -> None:
+    better = confidence_of(Fit(1.0, min(worst), min(change)), min(shares))
+    worse = confidence_of(Fit(1.0, max(worst), max(change)), max(shares))
 
     assert 0 <= worse <= better <= 1
 
 
-@pytest.mark.parametrize(("energy", "share"), [(45.0, 0.05), (5.0, 0.6)])
-def test_a_hopeless_fill_is_not_trusted(energy, share) -> None:
-    assert confidence_of(energy, share) < 0.5
+@pytest.mark.parametrize(("worst", "change", "share"), [(120.0, 0.0, 0.05), (60.0, 1.0, 0.05), (5.0, 0.0, 0.4)])
+def test_a_hopeless_fill_is_not_trusted(worst, change, share) -> None:
+    assert confidence_of(Fit(10.0, worst, change), share) < 0.5
 
 
-def test_looks_count_for_more_than_place() -> None:
+def test_a_descriptor_tells_looks_and_place() -> None:
     level = level_of(speckled(40, 40), hole_in(40, 40, slice(10, 20), slice(10, 20)))
 
     assert Descriptors(level.looks).values.shape == (40, 40, LOOKS + 2)

@@ -4,7 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS, Descriptors
+from cleanplate.engines.inpainters.exemplar_parts.confidence import Fit
+from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS, STRUCTURE, Descriptors
 from cleanplate.engines.inpainters.exemplar_parts.grid import REACH_PX, Floats, rows_and_columns
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level
 from cleanplate.engines.inpainters.exemplar_parts.search import Matches, squared
@@ -12,6 +13,8 @@ from cleanplate.engines.inpainters.exemplar_parts.search import Matches, squared
 FADE_PER_PX: Final = 1.15
 """Patches at the hole's edge have seen more of the truth; each pixel further in counts less by this."""
 
+_WORST_PERCENTILE: Final = 97
+_PLAIN_STRUCTURE: Final = 5.0
 _DOUBT_PERCENTILE: Final = 5
 _LEAST_WEIGHT: Final = 1e-20
 """Deep inside a wide hole the weights would vanish in float32."""
@@ -57,10 +60,15 @@ class Canvas:
         self._looks[window][self.level.hole[window]] = self._voted(matches)
         self._descriptors.renew(self._looks, window)
 
-    def energy(self, matches: Matches) -> float:
-        """How far patches are from their sources in looks, on average."""
-        described = self.descriptors.reshape(-1, self.descriptors.shape[-1])[:, :LOOKS]
-        return float(np.mean(np.sqrt(squared(described[matches.targets] - described[matches.sources]))))
+    def fit(self, matches: Matches) -> Fit:
+        """How well the patches look like their sources."""
+        described = self.descriptors.reshape(-1, self.descriptors.shape[-1])
+        looks, sources = described[matches.targets, :LOOKS], described[matches.sources, :LOOKS]
+        distances = np.sqrt(squared(looks - sources))
+        at_the_rim = self.level.target_depths == 0
+        rim, fill = (float(np.sqrt(squared(each[:, STRUCTURE])).mean()) for each in (looks[at_the_rim], sources))
+        change = abs(np.log((fill + _PLAIN_STRUCTURE) / (rim + _PLAIN_STRUCTURE)))
+        return Fit(float(distances.mean()), float(np.percentile(distances, _WORST_PERCENTILE)), float(change))
 
     def _voted(self, matches: Matches) -> Floats:
         level, width = self.level, self.level.shape[1]

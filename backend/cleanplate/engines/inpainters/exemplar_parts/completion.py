@@ -10,6 +10,7 @@ import numpy as np
 
 from cleanplate.engines.inpainters.exemplar_parts import offsets
 from cleanplate.engines.inpainters.exemplar_parts.canvas import Canvas
+from cleanplate.engines.inpainters.exemplar_parts.confidence import Fit
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import Descriptors
 from cleanplate.engines.inpainters.exemplar_parts.grid import Places, places, rows_and_columns
 from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
@@ -45,11 +46,11 @@ class Completion:
 
     Attributes:
         sources: one for each pixel of the hole in order, by number.
-        energy: the mean distance of the patches in the fill from their sources, in descriptor units.
+        fit: how well the patches look like their sources.
     """
 
     sources: Places
-    energy: float
+    fit: Fit
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,18 +73,18 @@ def completed(levels: Sequence[Level]) -> Completion:
         state = _better(_from_membrane(levels, meeting), by_offsets.result())
     while state.at > 0 and _is_searched(levels[state.at - 1], levels[state.at]):
         state = _refined(levels, _risen(levels, state, state.at - 1), _rounds(levels, state.at - 1))
-    energy = state.canvas.energy(state.matches)
+    fit = state.canvas.fit(state.matches)
     targets, sources = state.matches.targets, state.matches.sources
     at = state.at
     while at > 0:
         at -= 1
         targets, sources = _upsampled(targets, sources, levels[at + 1], levels[at], places(levels[at].hole))
     own = places(levels[0].hole)
-    return Completion(sources[np.searchsorted(targets, own)], energy)
+    return Completion(sources[np.searchsorted(targets, own)], fit)
 
 
 def _better(one: _State, other: _State | None) -> _State:
-    if other is None or one.canvas.energy(one.matches) <= other.canvas.energy(other.matches):
+    if other is None or one.canvas.fit(one.matches).energy <= other.canvas.fit(other.matches).energy:
         return one
     return other
 

@@ -16,6 +16,9 @@ LOOKS: Final = 18
 
 LIGHT_ORDER: Final = 3
 COLOUR_ORDER: Final = 1
+STRUCTURE: Final = slice(1, 10)
+"""Those that tell light and dark within a patch."""
+
 _MARGIN_PX: Final = PATCH_PX
 
 ROUGHNESS_WEIGHT: Final = 4.0
