@@ -63,7 +63,7 @@ class ImageTooLargeError(ImageError):
 
 
 class UnsupportedImageError(ImageError):
-    """A real image, of a kind that cannot be handled faithfully (several frames, 16 bit …)."""
+    """A real image, of a kind that cannot be handled faithfully (several frames, samples of 12 bits …)."""
 
     reason = "unsupported_image"
 

@@ -33,7 +33,7 @@ _UPLOADS: Final = "/data/upload/"
 _LOCAL_FILES: Final = "/data/local-files/"
 _CLOUD_SCHEMES: Final = frozenset({"s3", "gs", "azure-blob"})
 _PORTS: Final = {"http": 80, "https": 443}
-_MEDIA_TYPES: Final = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+_MEDIA_TYPES: Final = {".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff", ".webp": "image/webp"}
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\\]")
 _STILL_ENCODED = re.compile(r"%(?:00|25|2e|2f|5c)", re.IGNORECASE)

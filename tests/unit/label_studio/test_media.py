@@ -2,6 +2,7 @@ import base64
 
 import pytest
 
+from cleanplate.codecs.container import Format
 from cleanplate.errors import (
     LabelStudioAuthError,
     LabelStudioUnreachableError,
@@ -451,6 +452,17 @@ def test_a_copy_is_uploaded_once_however_often_it_is_put(server, media) -> None:
     assert first == second == "/data/upload/1/bbbbbbbb-copy.png"
     assert [asked.method for asked in server.asked].count("POST") == 1
     assert b"Content-Type: image/png" in server.asked[1].body
+
+
+@pytest.mark.parametrize("kind", Format)
+def test_a_copy_of_every_format_is_uploaded_as_what_it_is(server, media, kind) -> None:
+    name = f"copy.{kind.extension}"
+    server.on("GET", "/api/projects/1/file-uploads", 200, [])
+    server.on("POST", "/api/projects/1/import", 201, {"file_upload_ids": [2]})
+    server.on("GET", "/api/import/file-upload/2", 200, {"id": 2, "file": f"upload/1/bbbbbbbb-{name}"})
+
+    assert media.put_upload(1, name=name, content=PNG) == f"/data/upload/1/bbbbbbbb-{name}"
+    assert f"Content-Type: image/{kind.value}".encode() in server.asked[1].body
 
 
 def test_a_copy_is_deleted_by_its_name(server, media) -> None:
