@@ -115,15 +115,14 @@ class Network:
 
 def _through_spectrum(spread: Tensor, convolution: FourierConvolution) -> Tensor:
     narrow = F.conv2d(spread, *convolution.narrowing).relu_()
-    height, width = narrow.shape[2:]
-    # (1, h, w, channels): the transform knows no bfloat16
-    spectrum = torch.fft.rfft2(narrow.permute(0, 2, 3, 1).float(), dim=(1, 2), norm="ortho")
-    numbers = torch.view_as_real(spectrum).flatten(3).permute(0, 3, 1, 2).to(narrow.dtype)
-    numbers = F.conv2d(numbers, *convolution.spectral).relu_()
+    # (1, h, w, channels), in fp32: the transform knows no bfloat16
+    signal = narrow.permute(0, 2, 3, 1).float()
+    numbers = torch.view_as_real(torch.fft.rfft2(signal, dim=(1, 2), norm="ortho")).flatten(3)
+    numbers = F.conv2d(numbers.permute(0, 3, 1, 2).to(narrow.dtype), *convolution.spectral).relu_()
     numbers = numbers.permute(0, 2, 3, 1).float().contiguous()
     spectrum = torch.view_as_complex(numbers.view(*numbers.shape[:3], -1, 2))
-    wide = torch.fft.irfft2(spectrum, s=(height, width), dim=(1, 2), norm="ortho").permute(0, 3, 1, 2)
-    return F.conv2d(narrow.add_(wide), *convolution.widening)
+    wide = torch.fft.irfft2(spectrum, s=signal.shape[1:3], dim=(1, 2), norm="ortho").add_(signal)
+    return F.conv2d(wide.permute(0, 3, 1, 2).to(narrow.dtype), *convolution.widening)
 
 
 def _reflected(grid: Tensor, reach: int) -> Tensor:
