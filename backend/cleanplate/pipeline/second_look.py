@@ -16,7 +16,7 @@ from cleanplate.pipeline.growth import island_boxes, widened
 LIKELY: Final = 0.5
 """A detection of at least this score is taken for one: on what was measured, it is right more often than wrong."""
 
-DOUBTFUL: Final = 0.35
+DOUBTFUL: Final = 0.4
 """An inpainter that is less sure of its fill wants it looked at."""
 
 SENSITIVE: Final = ("face", "plate")
@@ -26,9 +26,12 @@ is taken for one is too often none."""
 _IN_THE_FILL: Final = 0.5
 """Something found lies in the fill if at least so much of its box does."""
 
-_CONTEXT: Final = 0.75
+_CONTEXT: Final = 0.5
 _MIN_CONTEXT_PX: Final = 32
 """A detector is shown so much around each hole: a share of its longer side, and never less than this."""
+
+_MAX_SHOWN_PX: Final = 640
+"""In at most this size: a face that is smaller than a fifteenth of its hole tells nobody who it is."""
 
 _NEAR_PX: Final = 8
 
@@ -107,11 +110,23 @@ def _seen(image: RgbImage, mask: Mask, detector: Detector) -> Iterator[str]:
     scores: dict[str, float] = {}
     for hole in _holes(mask):
         window = hole.grown(max(_CONTEXT * max(hole.width, hole.height), _MIN_CONTEXT_PX)).slices(size_of(image))
-        for found in detector.detect(image[window], kinds=_kinds(detector)):
-            if _is_in_the_fill(found, mask[window]):
+        shown, filled = _shown(image[window], mask[window])
+        for found in detector.detect(shown, kinds=_kinds(detector)):
+            if _is_in_the_fill(found, filled):
                 scores[found.kind] = max(found.score, scores.get(found.kind, 0.0))
     for kind, score in sorted(scores.items()):
         yield f"the detector sees a {kind} in the fill (score {score:.2f})"
+
+
+def _shown(image: RgbImage, mask: Mask) -> tuple[RgbImage, Mask]:
+    """Both not larger than a detector is shown them."""
+    height, width = mask.shape
+    scale = _MAX_SHOWN_PX / max(height, width)
+    if scale >= 1:
+        return np.ascontiguousarray(image), mask
+    sides = (max(round(width * scale), 1), max(round(height * scale), 1))
+    small = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8), _resized(mask.astype(np.float32), scale) > _KNOWN_SHARE
 
 
 def _holes(mask: Mask) -> list[Box]:

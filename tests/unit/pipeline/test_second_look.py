@@ -15,7 +15,7 @@ from cleanplate.engines.registry import load_detector
 from cleanplate.pipeline import clean
 from cleanplate.pipeline.clean import Original, clean_copy, clean_image
 from cleanplate.pipeline.plan import Grid, plan_from_mask
-from cleanplate.pipeline.second_look import likeness, look, sensitive_boxes
+from cleanplate.pipeline.second_look import DOUBTFUL, likeness, look, sensitive_boxes
 from fakes.image_files import encoded
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -109,7 +109,7 @@ def test_each_of_a_few_holes_is_looked_at_and_many_are_looked_at_as_one() -> Non
         assert detector.asked == [("face", "plate")] * looks
 
 
-@pytest.mark.parametrize(("confidence", "count"), [(None, 0), (0.0, 1), (0.349, 1), (0.35, 0), (1.0, 0)])
+@pytest.mark.parametrize(("confidence", "count"), [(None, 0), (0.0, 1), (DOUBTFUL - 0.001, 1), (DOUBTFUL, 0), (1.0, 0)])
 def test_an_inpainter_that_is_not_sure_wants_its_fill_looked_at(confidence, count) -> None:
     reasons = look(scene(), covering(HOLE), avoid=NOTHING, confidence=confidence, detector=None)
 
@@ -300,3 +300,22 @@ def test_with_a_detector_the_bytes_of_a_copy_depend_on_what_was_hidden_no_more_t
         copies.add((made.content, made.certificate.second_look))
 
     assert len(copies) == 1
+
+
+def test_a_large_hole_is_shown_to_the_detector_in_a_bounded_size_and_what_is_seen_counts_the_same() -> None:
+    shown = []
+
+    class Looking(Seeing):
+        def detect(self, image, *, kinds=None):
+            shown.append(image.shape[:2])
+            height, width = image.shape[:2]
+            return (Detection("face", Box(width * 0.4, height * 0.4, width * 0.6, height * 0.6), 0.9),)
+
+    image = np.zeros((1500, 2000, 3), dtype=np.uint8)
+    mask = np.zeros((1500, 2000), dtype=np.bool_)
+    mask[400:1100, 500:1500] = True
+
+    reasons = look(image, mask, avoid=np.zeros_like(mask), confidence=None, detector=Looking(image))
+
+    assert max(shown[0]) == 640
+    assert reasons == ("the detector sees a face in the fill (score 0.90)",)
