@@ -306,7 +306,7 @@ def test_a_large_hole_is_shown_to_the_detector_in_a_bounded_size_and_what_is_see
     shown = []
 
     class Looking(Seeing):
-        def detect(self, image, *, kinds=None):
+        def detect(self, image, **_):
             shown.append(image.shape[:2])
             height, width = image.shape[:2]
             return (Detection("face", Box(width * 0.4, height * 0.4, width * 0.6, height * 0.6), 0.9),)
