@@ -1,7 +1,8 @@
 """Holes in images of which it is known what was in them: photographs that packages bring along, and drawn scenes.
 
-A hole is never made in something that a person would call an object, because nobody could know what it looked like: it
-lies on the ground, the sky, a wall, where the right fill is what was there. Every case follows from its name.
+A hole is never made in what was outlined as an object, because nobody could know what it looked like: it lies on the
+ground, the sky, a wall, where the right fill is about what was there. Thin things were not outlined, so a hole may cut
+through a mast, a tripod or a flag. Every case follows from its name.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -26,7 +26,7 @@ def test_no_hole_is_made_in_what_stands_there(every_case) -> None:
     assert [case.name for case in every_case if (case.hole & case.objects).any()] == []
 
 
-def test_what_a_person_would_call_an_object_is_known_where_there_is_one(every_case) -> None:
+def test_objects_are_known_in_every_photograph_but_those_of_one_texture(every_case) -> None:
     without = {
         case.name.partition(":")[0] for case in every_case if case.group == "photograph" and not case.objects.any()
     }
