@@ -1,12 +1,16 @@
 import hashlib
 import struct
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cleanplate.engines.weights import Published, Weights, digest_of, tensors_in
+from cleanplate.engines.weights_parts.pickles import contents_of
 from cleanplate.errors import EngineMissingError, WeightsError
 
 PUBLISHED = Published(
@@ -227,6 +231,7 @@ for level in range(60):
         (b"}]Ns", "no named tensors"),
         (b"}" + DEEP + b"Ns", "no named tensors"),
         (CYCLE, "no named tensors"),
+        (text("os") + DOUBLED + b"\x93", "a name is a text"),
         (DOUBLED, "more tensors than any network"),
         (mapping(w=tensor((-1,))), "describes no tensor"),
         (mapping(w=tensor((2,), strides=(1, 1))), "describes no tensor"),
@@ -247,6 +252,17 @@ def test_a_hostile_or_damaged_pickle_is_an_error_that_names_the_file(tmp_path, c
         read(path)
 
     assert str(path) in str(caught.value)
+
+
+WHOLE = b"\x80\x02" + mapping(state_dict=mapping(w=tensor((2, 3)), evil=name("os", "abort") + b")R")) + b"."
+
+
+@given(
+    start=st.integers(0, len(WHOLE)), cut=st.integers(0, 20), spliced=st.binary(max_size=20) | st.sampled_from([WHOLE])
+)
+def test_a_pickle_that_was_tampered_with_is_read_or_refused(start, cut, spliced) -> None:
+    with suppress(WeightsError):
+        contents_of(WHOLE[:start] + spliced + WHOLE[start + cut :])
 
 
 def test_packed_numbers_are_refused_for_they_could_be_of_any_size(tmp_path) -> None:

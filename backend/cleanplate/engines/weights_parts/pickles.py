@@ -116,6 +116,8 @@ class _Reading:
 
     def name_of_2(self, _: Any) -> None:
         module, last = self._last(2)
+        if not (isinstance(module, str) and isinstance(last, str)):
+            raise ValueError("a name is a text")  # noqa: TRY004  (a damaged file, no programming error)
         self._stack.append(Name(module, last))
 
     def beside(self, _: Any) -> None:

@@ -173,7 +173,7 @@ class _Node(NamedTuple):
         if not isinstance(self.content, Made):
             return {}
         maker, state = self.content.maker, self.content.state
-        scripted = isinstance(maker, Name) and str(maker.module).partition(".")[0] == _SCRIPTED
+        scripted = isinstance(maker, Name) and maker.module.partition(".")[0] == _SCRIPTED
         return state if scripted and isinstance(state, dict) else self.content.entries
 
 

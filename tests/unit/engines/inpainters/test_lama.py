@@ -282,11 +282,15 @@ def test_without_weights_the_error_says_what_to_fetch_and_where_to_put_it(tmp_pa
 # The engine
 
 
-def test_fills_the_mask_and_nothing_else(inpainter, image, mask) -> None:
+def test_paints_the_hole_and_what_is_beside_it_and_nothing_else(inpainter, image, mask, monkeypatch) -> None:
+    monkeypatch.setattr(lama, "_BESIDE_PX", 5)
+    painted = np.zeros_like(mask)
+    painted[12 - 5 : 25 + 5, 20 - 5 : 44 + 5] = True
+
     filled = inpainter.inpaint(image, mask).image
 
-    np.testing.assert_array_equal(filled[~mask], image[~mask])
-    assert (filled[mask] != image[mask]).any(axis=1).mean() > 0.9
+    np.testing.assert_array_equal(filled[~painted], image[~painted])
+    assert (filled[painted] != image[painted]).any(axis=1).mean() > 0.9
 
 
 def test_fills_what_the_reference_paints(generator, inpainter, image, mask) -> None:
