@@ -94,7 +94,8 @@ class Network:
         first, *halving = self.stem
         grid = F.conv2d(_reflected(picture, _LAST_REACH), first.weight, first.bias).relu_()
         for convolution in halving:
-            grid = F.conv2d(_reflected(grid, 1), convolution.weight, convolution.bias, stride=2).relu_()
+            grid = _reflected(grid, 1)  # what it was is no longer held: here most memory is needed
+            grid = F.conv2d(grid, convolution.weight, convolution.bias, stride=2).relu_()
         return grid
 
     def _convolved(self, grid: Tensor, convolution: FourierConvolution) -> Tensor:
