@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path(".cleanplate"), description="Where jobs, the ledger and secrets are kept.")
 
     segmenter: str = Field(default="graphcut", description="Which engine answers clicks.")
-    inpainter: str = Field(default="opencv", description="Which engine fills what is removed.")
+    inpainter: str = Field(default="exemplar", description="Which engine fills what is removed.")
     detector: str = Field(
         default="cascade",
         description="Which engine finds what nobody labelled and looks at copies again; none: no engine does.",

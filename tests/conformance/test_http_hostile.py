@@ -23,6 +23,7 @@ import pytest
 from cleanplate.app.checks import Check, EngineInUse, Outcome
 from cleanplate.jobs.job import Job, JobState
 from cleanplate.label_studio.payloads import PredictRequest
+from cleanplate.storage.ledger import CopyRecord
 from cleanplate.web.app import create_app
 from cleanplate.web.connections import Patience
 from cleanplate.web.credentials import BasicAuth, WebhookSecrets
@@ -79,6 +80,12 @@ class CountingServices:
 
     def jobs(self, *, state: JobState, limit: int) -> Sequence[Job]:
         raise NotImplementedError(state, limit)
+
+    def second_looks(self, *, limit: int) -> Sequence[CopyRecord]:
+        raise NotImplementedError(limit)
+
+    def second_look_count(self) -> int:
+        return 0
 
     def checks(self) -> Sequence[Check]:
         return [Check("all", Outcome.OK, "")]

@@ -24,7 +24,7 @@ def test_without_any_environment_the_defaults_hold() -> None:
     settings = read_settings()
 
     assert settings.segmenter == "graphcut"
-    assert settings.inpainter == "opencv"
+    assert settings.inpainter == "exemplar"
     assert settings.max_image_pixels == 50_000_000
 
 

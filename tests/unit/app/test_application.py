@@ -32,7 +32,7 @@ def test_parts_get_what_the_settings_say(application, label_studio) -> None:
     assert str(made.approval) == "choice:ok=yes"
     assert (made.limits.max_pixels, made.limits.max_bytes) == (1000, 2000)
     assert made.segmenter.version.startswith("graphcut")
-    assert made.inpainter.version.startswith("opencv")
+    assert made.inpainter.version.startswith("exemplar")
 
 
 def test_nothing_is_written_before_a_part_needs_the_data_directory(application, tmp_path) -> None:

@@ -33,6 +33,8 @@ class SeeingFaces:
 
     def detect(self, image, *, kinds: Collection[str] | None = None) -> tuple[Detection, ...]:
         height, width = image.shape[:2]
+        if kinds is not None and "face" not in kinds:
+            return ()
         return (Detection("face", Box(width / 2 - 4, height / 2 - 4, width / 2 + 4, height / 2 + 4), 0.8),)
 
 
