@@ -10,8 +10,9 @@ from cleanplate.domain.mask import require_fit
 from cleanplate.engines.inpainters.exemplar_parts.completion import SEED, completed
 from cleanplate.engines.inpainters.exemplar_parts.confidence import confidence_of
 from cleanplate.engines.inpainters.exemplar_parts.grain import with_grain
+from cleanplate.engines.inpainters.exemplar_parts.grid import source_centres
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level, pyramid
-from cleanplate.engines.inpainters.exemplar_parts.seams import blended
+from cleanplate.engines.inpainters.exemplar_parts.seams import blend
 from cleanplate.engines.inpainters.exemplar_parts.smooth import faded, smoothed_over, thin_parts
 from cleanplate.engines.inpainters.exemplar_parts.sources import require_allowed
 from cleanplate.engines.protocols import Comfort, Inpainting
@@ -59,7 +60,7 @@ class ExemplarInpainter:
         if mask.all():
             return Inpainting(np.full_like(image, _NO_SOURCE_GREY), confidence=0.0)
         try:
-            return _filled(image, mask, mask if avoid is None else mask | avoid)
+            return _filled(image, mask, np.zeros_like(mask) if avoid is None else avoid)
         except cv2.error as error:
             raise _translated(error, image) from error
         except MemoryError as error:
@@ -71,23 +72,28 @@ def load() -> ExemplarInpainter:
     return ExemplarInpainter()
 
 
-def _filled(image: RgbImage, mask: Mask, forbidden: Mask) -> Inpainting:
+def _filled(image: RgbImage, mask: Mask, avoid: Mask) -> Inpainting:
     # Before anything is looked at, what was hidden is gone.
     filled = image.copy()
     filled[mask] = 0
+    thick = mask
     thin = thin_parts(mask)
     if thin.any():
         filled = with_grain(faded(filled, thin), thin, ~mask, SEED)
-    thick = mask & ~thin
+        thick = mask & ~thin
     if not thick.any():
         return Inpainting(filled, _THIN_CONFIDENCE)
-    finest = Level(filled, thick, ~forbidden)
-    if finest.sources.size < _FEWEST_SOURCES:
+    # A crop may have tens of millions of pixels: what is done with is let go of before the search begins.
+    del thin
+    usable = ~(mask | avoid)
+    if np.count_nonzero(source_centres(usable)) < _FEWEST_SOURCES:
         return Inpainting(with_grain(smoothed_over(filled, thick), thick, ~mask, SEED), _NOTHING_TO_COPY_CONFIDENCE)
-    completion = completed(pyramid(finest))
-    require_allowed(completion.sources, forbidden)
+    completion = completed(pyramid(Level(filled, thick, usable)))
+    del usable
+    require_allowed(completion.sources, mask | avoid)
     confidence = confidence_of(completion.fit, float(mask.mean()))
-    return Inpainting(blended(filled, thick, completion.sources), confidence)
+    blend(filled, thick, completion.sources)
+    return Inpainting(filled, confidence)
 
 
 def _translated(error: cv2.error, image: RgbImage) -> EngineError:

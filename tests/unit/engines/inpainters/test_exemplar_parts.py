@@ -7,13 +7,13 @@ from hypothesis.extra.numpy import arrays
 
 from cleanplate.engines.inpainters.exemplar_parts import offsets
 from cleanplate.engines.inpainters.exemplar_parts.canvas import Canvas
-from cleanplate.engines.inpainters.exemplar_parts.completion import completed
+from cleanplate.engines.inpainters.exemplar_parts.completion import completed, nearest_known
 from cleanplate.engines.inpainters.exemplar_parts.confidence import Fit, confidence_of
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS, Descriptors
-from cleanplate.engines.inpainters.exemplar_parts.grid import places, reached, source_centres
+from cleanplate.engines.inpainters.exemplar_parts.grid import depths, places, reached, source_centres
 from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level, pyramid
-from cleanplate.engines.inpainters.exemplar_parts.seams import blended
+from cleanplate.engines.inpainters.exemplar_parts.seams import blend
 from cleanplate.engines.inpainters.exemplar_parts.search import Matches, PatchMatch, exact_nearest, nearest
 from cleanplate.engines.inpainters.exemplar_parts.smooth import thin_parts
 from cleanplate.engines.inpainters.exemplar_parts.textures import roughness
@@ -57,6 +57,29 @@ def test_patches_that_graze_the_hole_are_targets() -> None:
 # The pyramid
 
 
+def test_targets_are_as_deep_in_the_hole_as_in_the_whole_image() -> None:
+    for hole in (
+        hole_in(60, 90, slice(20, 40), slice(30, 70)),
+        hole_in(60, 90, slice(0, 25), slice(50, 90)),
+        hole_in(60, 90, slice(0, 60), slice(4, 88)) & ~hole_in(60, 90, slice(10, 12), slice(30, 31)),
+    ):
+        level = level_of(speckled(60, 90), hole)
+
+        np.testing.assert_array_equal(level.target_depths, depths(hole).reshape(-1)[level.targets])
+
+
+def test_patches_without_a_match_get_that_of_the_nearest_that_has_one() -> None:
+    random = np.random.default_rng(6)
+    known = np.sort(random.choice(60 * 90, 40, replace=False))
+    wanted = np.sort(random.choice(60 * 90, 500, replace=False))
+    at, of = (np.stack(np.divmod(places, 90), axis=1) for places in (wanted, known))
+
+    chosen = nearest_known(*of.T, *at.T)
+
+    apart = np.hypot(*(at[:, np.newaxis] - of).transpose(2, 0, 1))
+    np.testing.assert_allclose(apart[np.arange(500), chosen], apart.min(axis=1), atol=1)
+
+
 def test_smaller_levels_hold_nothing_of_the_hole() -> None:
     image = np.full((197, 221, 3), 200, dtype=np.uint8)
     hole = hole_in(197, 221, slice(61, 96), slice(81, 130))
@@ -94,7 +117,7 @@ def test_the_pyramid_ends_before_there_is_too_little_to_copy() -> None:
 def test_descriptors_are_whole_numbers_whose_products_are_exact_in_float32() -> None:
     level = level_of(speckled(40, 50), hole_in(40, 50, slice(10, 20), slice(10, 20)))
 
-    values = Descriptors(level.looks).values
+    values = Descriptors(level.looks()).values
 
     np.testing.assert_array_equal(values, np.rint(values))
     assert np.square(values.astype(np.float64)).sum(axis=2).max() < 2**24
@@ -129,7 +152,7 @@ def test_the_randomised_search_comes_close_to_the_exact_one_and_only_offers_sour
     image = cv2.GaussianBlur(speckled(120, 140), (0, 0), 3)
     hole = hole_in(120, 140, slice(50, 70), slice(60, 80))
     level = level_of(image, hole)
-    descriptors = Descriptors(membrane(level.looks, hole)).values
+    descriptors = Descriptors(membrane(level.looks(), hole)).values
     best = nearest(level.targets, level.sources, descriptors)
     start = Matches(level.targets, np.resize(level.sources, level.targets.size), best.distances)
     search = PatchMatch(level.targets, level.centres, descriptors, seed=1)
@@ -148,10 +171,10 @@ def test_votes_of_true_sources_give_back_the_truth() -> None:
     tile = speckled(20, 20)
     image = np.tile(tile, (4, 4, 1))
     hole = hole_in(80, 80, slice(32, 44), slice(34, 46))
-    level, truth = level_of(image, hole), level_of(image, np.zeros_like(hole)).lab
+    level, truth = level_of(image, hole), level_of(image, np.zeros_like(hole)).lab()
     rows, columns = np.divmod(level.targets, 80)
     sources = np.where(rows < 40, rows + 20, rows - 20) * 80 + columns
-    canvas = Canvas(level, level.looks)
+    canvas = Canvas(level, level.looks())
 
     canvas.vote(Matches(level.targets, sources.astype(np.int32), np.zeros(sources.size, dtype=np.float32)))
 
@@ -162,7 +185,7 @@ def test_a_match_that_fits_far_worse_has_no_say_even_if_all_around_it_do_so() ->
     level = level_of(speckled(60, 60), hole_in(60, 60, slice(20, 40), slice(20, 40)))
     distances = np.full(level.targets.size, 1e9, dtype=np.float32)
     distances[:30] = 0
-    canvas = Canvas(level, level.looks)
+    canvas = Canvas(level, level.looks())
 
     canvas.vote(Matches(level.targets, np.resize(level.sources, level.targets.size), distances))
 
@@ -178,7 +201,7 @@ def test_the_offsets_at_which_an_image_repeats_are_found() -> None:
     image = np.tile(speckled(16, 22), (5, 5, 1))
     level = level_of(image, hole_in(80, 110, slice(30, 50), slice(40, 60)))
 
-    found = offsets.dominant_offsets(level, Descriptors(level.looks).values, seed=1)
+    found = offsets.dominant_offsets(level, Descriptors(level.looks()).values, seed=1)
 
     assert len(found) >= 4
     assert all(row % 16 == 0 and column % 22 == 0 for row, column in found[:4])
@@ -239,6 +262,12 @@ def test_only_islands_that_are_thin_everywhere_and_lie_apart_are_thin() -> None:
     np.testing.assert_array_equal(thin_parts(thick | touching | apart), apart)
 
 
+def blended(image: np.ndarray, hole: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    filled = image.copy()
+    blend(filled, hole, sources)
+    return filled
+
+
 def test_a_step_between_a_fill_and_its_surroundings_is_taken_out_but_the_grain_stays() -> None:
     grain = np.random.default_rng(1).integers(-8, 9, (80, 160, 1))
     image = np.clip(np.where(np.arange(160)[:, np.newaxis] < 80, 100, 120) + grain, 0, 255).astype(np.uint8)
@@ -295,4 +324,4 @@ def test_a_hopeless_fill_is_not_trusted(worst, change, share) -> None:
 def test_a_descriptor_tells_looks_and_place() -> None:
     level = level_of(speckled(40, 40), hole_in(40, 40, slice(10, 20), slice(10, 20)))
 
-    assert Descriptors(level.looks).values.shape == (40, 40, LOOKS + 2)
+    assert Descriptors(level.looks()).values.shape == (40, 40, LOOKS + 2)

@@ -6,7 +6,7 @@ import numpy as np
 
 from cleanplate.engines.inpainters.exemplar_parts.confidence import Fit
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS, STRUCTURE, Descriptors
-from cleanplate.engines.inpainters.exemplar_parts.grid import REACH_PX, Floats, rows_and_columns
+from cleanplate.engines.inpainters.exemplar_parts.grid import REACH_PX, Floats, Shorts, rows_and_columns
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level
 from cleanplate.engines.inpainters.exemplar_parts.search import Matches, squared
 
@@ -32,10 +32,10 @@ class Canvas:
 
         Args:
             level: whose hole it is.
-            filled: (h, w, 5), looks as the level outside its hole.
+            filled: (h, w, 5), looks as the level outside its hole. From now on it is the canvas's own.
         """
         self.level = level
-        self._looks = filled.copy()
+        self._looks = filled
         self._descriptors = Descriptors(self._looks)
 
     @property
@@ -44,7 +44,7 @@ class Canvas:
         return self._looks
 
     @property
-    def descriptors(self) -> Floats:
+    def descriptors(self) -> Shorts:
         """(h, w, 20), of the patches as they are now."""
         return self._descriptors.values
 
@@ -63,7 +63,7 @@ class Canvas:
     def fit(self, matches: Matches) -> Fit:
         """How well the patches look like their sources."""
         described = self.descriptors.reshape(-1, self.descriptors.shape[-1])
-        looks, sources = described[matches.targets, :LOOKS], described[matches.sources, :LOOKS]
+        looks, sources = (described[places, :LOOKS].astype(np.float32) for places in (matches.targets, matches.sources))
         distances = np.sqrt(squared(looks - sources))
         at_the_rim = self.level.target_depths == 0
         rim, fill = (float(np.sqrt(squared(each[:, STRUCTURE])).mean()) for each in (looks[at_the_rim], sources))

@@ -110,7 +110,7 @@ def _rounds(levels: Sequence[Level], at: int) -> int:
 def _from_membrane(levels: Sequence[Level], until: int) -> _State:
     at = len(levels) - 1
     level = levels[at]
-    state = _State(at, _unmatched(level), Canvas(level, membrane(level.looks, level.hole)))
+    state = _State(at, _unmatched(level), Canvas(level, membrane(level.looks(), level.hole)))
     state = _refined(levels, state, _rounds(levels, at))
     return _climbed(levels, state, until)
 
@@ -120,7 +120,7 @@ def _from_offsets(levels: Sequence[Level], until: int) -> _State | None:
     if not fitting:
         return None
     level = levels[fitting[0]]
-    guess = membrane(level.looks, level.hole)
+    guess = membrane(level.looks(), level.hole)
     shifted = offsets.shifted_sources(level, Descriptors(guess).values, SEED)
     if shifted is None:
         return None
@@ -150,17 +150,10 @@ def _spread(known: Places, sources: Places, level: Level) -> Matches:
 
 def _carried(known: Places, sources: Places, wanted: Places, level: Level) -> Places:
     height, width = level.shape
-    empty = np.ones(height * width, dtype=np.uint8)
-    empty[known] = 0
-    _, labels = cv2.distanceTransformWithLabels(
-        empty.reshape(height, width), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    labels = labels.reshape(-1)
-    by_label = np.zeros(labels.max() + 1, dtype=np.int32)
-    by_label[labels[known]] = np.arange(known.size, dtype=np.int32)
-    giver = by_label[labels[wanted]]
     rows, columns = rows_and_columns(wanted, width)
-    known_rows, known_columns = rows_and_columns(known[giver], width)
+    known_rows, known_columns = rows_and_columns(known, width)
+    giver = nearest_known(known_rows, known_columns, rows, columns)
+    known_rows, known_columns = known_rows[giver], known_columns[giver]
     from_rows, from_columns = rows_and_columns(sources[giver], width)
     moved_rows, moved_columns = from_rows + rows - known_rows, from_columns + columns - known_columns
     inside = (moved_rows >= 0) & (moved_rows < height) & (moved_columns >= 0) & (moved_columns < width)
@@ -168,11 +161,25 @@ def _carried(known: Places, sources: Places, wanted: Places, level: Level) -> Pl
     return np.where(level.centres.reshape(-1)[moved], moved, sources[giver]).astype(np.int32)
 
 
+def nearest_known(known_rows: Places, known_columns: Places, rows: Places, columns: Places) -> Places:
+    """For each wanted place the number of the known place that is nearest to it."""
+    # In the box around them all: what is nearest is nearest there too.
+    top, left = (int(min(known.min(), own.min())) for known, own in ((known_rows, rows), (known_columns, columns)))
+    bottom, right = (int(max(known.max(), own.max())) for known, own in ((known_rows, rows), (known_columns, columns)))
+    empty = np.ones((bottom + 1 - top, right + 1 - left), dtype=np.uint8)
+    known_at = (known_rows - top, known_columns - left)
+    empty[known_at] = 0
+    _, labels = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL)
+    by_label = np.zeros(known_rows.size + 1, dtype=np.int32)
+    by_label[labels[known_at]] = np.arange(known_rows.size, dtype=np.int32)
+    return np.asarray(by_label[labels[rows - top, columns - left]])
+
+
 def _risen(levels: Sequence[Level], state: _State, at: int) -> _State:
     level = levels[at]
     targets, sources = _upsampled(state.matches.targets, state.matches.sources, levels[at + 1], level, level.targets)
     matches = Matches(targets, sources, np.zeros(targets.size, dtype=np.float32))
-    canvas = Canvas(level, level.looks)
+    canvas = Canvas(level, level.looks())
     canvas.vote(matches)
     return _State(at, matches, canvas)
 

@@ -10,6 +10,8 @@ from cleanplate.domain.image import Mask
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
+Shorts: TypeAlias = npt.NDArray[np.int16]
+
 Places: TypeAlias = npt.NDArray[np.int32]
 """Pixels by number: row * width + column."""
 
@@ -24,12 +26,13 @@ _DEPTH_STEPS: Final = 16
 def reached(mask: Mask) -> Mask:
     """The centres of all patches that hold a pixel of *mask*."""
     square = np.ones((PATCH_PX, PATCH_PX), dtype=np.uint8)
-    return np.asarray(cv2.dilate(mask.view(np.uint8), square), dtype=np.bool_)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), square)).view(np.bool_)
 
 
 def source_centres(usable: Mask) -> Mask:
     """The centres of patches that lie wholly inside the image and hold only usable pixels."""
-    centres = ~reached(~usable)
+    square = np.ones((PATCH_PX, PATCH_PX), dtype=np.uint8)
+    centres = np.asarray(cv2.erode(usable.view(np.uint8), square)).view(np.bool_)
     centres[:REACH_PX] = centres[-REACH_PX:] = False
     centres[:, :REACH_PX] = centres[:, -REACH_PX:] = False
     return centres

@@ -9,7 +9,14 @@ import numpy.typing as npt
 
 from cleanplate.domain.image import Mask
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS
-from cleanplate.engines.inpainters.exemplar_parts.grid import REACH_PX, Floats, Places, rows_and_columns, window_of
+from cleanplate.engines.inpainters.exemplar_parts.grid import (
+    REACH_PX,
+    Floats,
+    Places,
+    Shorts,
+    rows_and_columns,
+    window_of,
+)
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level
 from cleanplate.engines.inpainters.exemplar_parts.search import Scores
 
@@ -36,7 +43,7 @@ def fits(level: Level) -> bool:
     return level.hole_pixels <= MOST_HOLE_PIXELS and cells <= MOST_CELLS
 
 
-def shifted_sources(level: Level, descriptors: Floats, seed: int) -> tuple[Places, Places] | None:
+def shifted_sources(level: Level, descriptors: Shorts, seed: int) -> tuple[Places, Places] | None:
     """A source for each pixel of the hole, all at few offsets and the seams where they show least.
 
     K. He, J. Sun, "Statistics of Patch Offsets for Image Completion", ECCV 2012; the labelling is found by sweeps of
@@ -71,7 +78,7 @@ def shifted_sources(level: Level, descriptors: Floats, seed: int) -> tuple[Place
     )
 
 
-def dominant_offsets(level: Level, descriptors: Floats, seed: int) -> npt.NDArray[np.int32]:
+def dominant_offsets(level: Level, descriptors: Shorts, seed: int) -> npt.NDArray[np.int32]:
     """The offsets (row, column) at which known patches most often find their like, the most frequent first."""
     height, width = level.shape
     apart = max(2, round(max(height, width) * NEAREST_SHARE))
@@ -92,9 +99,9 @@ def dominant_offsets(level: Level, descriptors: Floats, seed: int) -> npt.NDArra
     return np.stack([best // (2 * width + 1) - height, best % (2 * width + 1) - width], axis=1).astype(np.int32)
 
 
-def _far_nearest(level: Level, looks: Floats, samples: Places, apart: int) -> Places:
+def _far_nearest(level: Level, looks: Shorts, samples: Places, apart: int) -> Places:
     height, width = level.shape
-    flat = looks.reshape(-1, looks.shape[-1]).copy()
+    flat = looks.reshape(-1, looks.shape[-1]).astype(np.float32)
     wanted = flat[samples]
     flat[~level.centres.reshape(-1)] = _OUT_OF_SIGHT
     rows, columns = rows_and_columns(samples, width)
@@ -152,14 +159,15 @@ def _shown_and_costs(
     on_image = (outer_rows >= 0) & (outer_rows < height) & (outer_columns >= 0) & (outer_columns < width)
     outer_rows, outer_columns = outer_rows.clip(0, height - 1), outer_columns.clip(0, width - 1)
     known = on_image & ~level.hole[outer_rows, outer_columns]
-    truth = level.lab[outer_rows, outer_columns]
+    lab = level.lab()
+    truth = lab[outer_rows, outer_columns]
     shown = np.empty((*rows.shape, len(offsets), 3), dtype=np.float32)
     costs = np.empty((*rows.shape, len(offsets)), dtype=np.float32)
     for at, (row, column) in enumerate(offsets):
         from_rows, from_columns = outer_rows + row, outer_columns + column
         inside = (from_rows >= 0) & (from_rows < height) & (from_columns >= 0) & (from_columns < width)
         from_rows, from_columns = from_rows.clip(0, height - 1), from_columns.clip(0, width - 1)
-        painted = level.lab[from_rows, from_columns]
+        painted = lab[from_rows, from_columns]
         core = (slice(margin, -margin), slice(margin, -margin))
         shown[:, :, at] = painted[core]
         usable = inside & level.usable[from_rows, from_columns]

@@ -16,6 +16,7 @@ from cleanplate.engines.inpainters.exemplar_parts.grid import (
     inscribed_radius,
     places,
     reached,
+    rows_and_columns,
     source_centres,
     window_of,
 )
@@ -84,18 +85,24 @@ class Level:
     @cached_property
     def target_depths(self) -> Floats:
         """(targets,), how deep in the hole their centres are, in pixels; 0 outside."""
-        return depths(self.hole).reshape(-1)[self.targets]
+        # Up to the nearest pixel outside the hole it is no further than to those that surround its box.
+        around = window_of(self.hole, REACH_PX + 1)
+        rows, columns = rows_and_columns(self.targets, self.shape[1])
+        inner = depths(np.ascontiguousarray(self.hole[around]))
+        return np.asarray(inner[rows - around[0].start, columns - around[1].start])
 
     @cached_property
+    def rough(self) -> Floats:
+        """(h, w, 2), its texture."""
+        return roughness(self.lab()[..., 0], self.hole) if self.texture is None else self.texture
+
     def lab(self) -> Floats:
-        """(h, w, 3) CIE Lab; the hole is black."""
-        return np.asarray(cv2.cvtColor(self.image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab))
+        """(h, w, 3) CIE Lab; the hole is black. Made anew each time: it is large, and seldom asked for."""
+        return np.asarray(cv2.cvtColor(np.divide(self.image, 255, dtype=np.float32), cv2.COLOR_RGB2Lab), np.float32)
 
-    @cached_property
     def looks(self) -> Floats:
-        """(h, w, 3 + 2), Lab and texture; what it says in the hole is a guess or nothing."""
-        texture = roughness(self.lab[..., 0], self.hole) if self.texture is None else self.texture
-        return np.concatenate([self.lab, texture], axis=2)
+        """(h, w, 3 + 2), Lab and texture, made anew; what it says in the hole is a guess or nothing."""
+        return np.concatenate([self.lab(), self.rough], axis=2)
 
 
 def pyramid(finest: Level) -> tuple[Level, ...]:
@@ -103,7 +110,11 @@ def pyramid(finest: Level) -> tuple[Level, ...]:
     levels = [finest]
     while inscribed_radius(levels[-1].hole) > REACH_PX:
         smaller = _halved(levels[-1])
-        if min(smaller.shape) < LEAST_SIDE_PX or smaller.sources.size < LEAST_SOURCES or not smaller.hole.any():
+        if (
+            min(smaller.shape) < LEAST_SIDE_PX
+            or np.count_nonzero(smaller.centres) < LEAST_SOURCES
+            or not smaller.hole.any()
+        ):
             break
         levels.append(smaller)
     return _textured(levels)
@@ -114,7 +125,7 @@ def _textured(levels: list[Level]) -> tuple[Level, ...]:
     searched = [at for at, level in enumerate(levels) if level.hole.size <= MOST_SEARCHED_PIXELS]
     for at in range(min(searched, default=len(levels)) + 1, len(levels)):
         finer = levels[at - 1]
-        texture = _shrunk(finer.looks[..., 3:], _even(finer.shape))
+        texture = _shrunk(finer.rough, _even(finer.shape))
         levels[at] = replace(levels[at], texture=texture)
     return tuple(levels)
 
@@ -122,7 +133,7 @@ def _textured(levels: list[Level]) -> tuple[Level, ...]:
 def _halved(level: Level) -> Level:
     # Every pixel of the result covers 2 × 2: places double exactly from level to level.
     half = _even(level.hole.shape)
-    known = _shrunk(_PARTS * (~level.hole).view(np.uint8), half)
+    known = _PARTS - _shrunk(_PARTS * level.hole.view(np.uint8), half)
     image = _shrunk(level.image, half)
     hole = known < KNOWN_SHARE * _PARTS
     mixed = (known > 0) & (known < _PARTS)
@@ -138,5 +149,6 @@ def _even(shape: tuple[int, int]) -> tuple[int, int]:
 
 def _shrunk(array: np.ndarray, even: tuple[int, int]) -> np.ndarray:
     height, width = array.shape[:2]
-    padded = cv2.copyMakeBorder(array, 0, even[0] - height, 0, even[1] - width, cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(padded, (even[1] // 2, even[0] // 2), interpolation=cv2.INTER_AREA))
+    if (height, width) != even:
+        array = cv2.copyMakeBorder(array, 0, even[0] - height, 0, even[1] - width, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(array, (even[1] // 2, even[0] // 2), interpolation=cv2.INTER_AREA))

@@ -22,14 +22,14 @@ _DAMPING: Final = 0.8
 _COARSEST_PX: Final = 3
 
 
-def blended(image: RgbImage, hole: Mask, sources: Places) -> RgbImage:
-    """Fill the hole with the sources' pixels, toned so that neighbours differ as they do where they come from.
+def blend(image: RgbImage, hole: Mask, sources: Places) -> None:
+    """Fill the hole, in place, with the sources' pixels, toned so that neighbours differ as they do at their sources.
 
     P. Pérez, M. Gangnet, A. Blake, "Poisson Image Editing", SIGGRAPH 2003, between all pieces at once: a membrane
     of corrections is solved for, driven by nothing but the seams.
 
     Args:
-        image: (H, W, 3); what lies in the hole is not looked at.
+        image: (H, W, 3), changed in the hole; what lies there before is not looked at.
         hole: (H, W).
         sources: what each pixel of the hole copies, by number and in order.
     """
@@ -44,11 +44,12 @@ def blended(image: RgbImage, hole: Mask, sources: Places) -> RgbImage:
     pull = np.zeros((*inner.shape, 3), dtype=np.float32)
     _pull(pull, copied, maps, flat, step=hole.shape[1], axis=0)
     _pull(pull, copied, maps, flat, step=1, axis=1)
-    correction = np.clip(_solved(pull, inner), -MOST_CORRECTION, MOST_CORRECTION)
-    result = image.copy()
-    toned = np.clip(np.rint(copied[inner] + correction[inner]), 0, 255).astype(np.uint8)
-    result[window][inner] = toned
-    return result
+    del maps
+    # One channel after the other: the solver needs several times the memory of what it solves for.
+    for channel in range(3):
+        correction = np.clip(_solved(pull[..., channel], inner), -MOST_CORRECTION, MOST_CORRECTION)[inner]
+        toned = np.clip(np.rint(copied[inner, channel] + correction), 0, 255)
+        image[(*window, channel)][inner] = toned.astype(np.uint8)
 
 
 def _pull(pull: Floats, copied: RgbImage, maps: Places, flat: RgbImage, *, step: int, axis: int) -> None:
@@ -72,8 +73,9 @@ def _pull(pull: Floats, copied: RgbImage, maps: Places, flat: RgbImage, *, step:
 
 
 def _solved(pull: Floats, domain: Mask) -> Floats:
+    pull = np.ascontiguousarray(pull)
     solution = np.zeros_like(pull)
-    inner = domain.astype(np.float32)[..., np.newaxis]
+    inner = domain.astype(np.float32)
     for _ in range(_CYCLES):
         solution = _cycle(solution, pull, inner, SCREENING)
     return solution
@@ -81,7 +83,7 @@ def _solved(pull: Floats, domain: Mask) -> Floats:
 
 def _cycle(solution: Floats, pull: Floats, inner: Floats, screening: float) -> Floats:
     """One V-cycle of multigrid for `laplacian(solution) = screening * solution - pull`, zero outside *inner*."""
-    height, width = inner.shape[:2]
+    height, width = inner.shape
     if min(height, width) <= _COARSEST_PX:
         for _ in range(8 * _SMOOTHINGS):
             solution = _smoothed(solution, pull, inner, screening)
@@ -89,28 +91,38 @@ def _cycle(solution: Floats, pull: Floats, inner: Floats, screening: float) -> F
     for _ in range(_SMOOTHINGS):
         solution = _smoothed(solution, pull, inner, screening)
     even = (height + height % 2, width + width % 2)
-    left_over = _left_over(solution, pull, screening) * inner
-    coarse_inner = np.rint(_shrunk(inner, even))[..., np.newaxis]
+    left_over = _left_over(solution, pull, screening)
+    left_over *= inner
+    coarse_inner = np.rint(_shrunk(inner, even))
     # A cell twice as wide: the same equation with four times the right side and screening.
-    start = np.zeros((*coarse_inner.shape[:2], 3), dtype=np.float32)
+    start = np.zeros_like(coarse_inner)
     coarse = _cycle(start, 4 * _shrunk(left_over, even), coarse_inner, 4 * screening)
     fine = cv2.resize(coarse, (even[1], even[0]), interpolation=cv2.INTER_LINEAR)[:height, :width]
-    solution = solution + fine * inner
+    solution = np.asarray(solution + fine * inner, dtype=np.float32)
     for _ in range(_SMOOTHINGS):
         solution = _smoothed(solution, pull, inner, screening)
     return solution
 
 
 def _left_over(solution: Floats, pull: Floats, screening: float) -> Floats:
-    bent = cv2.Laplacian(solution, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(pull + bent - screening * solution)
+    bent = np.asarray(cv2.Laplacian(solution, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REPLICATE), dtype=np.float32)
+    bent += pull
+    bent -= np.float32(screening) * solution
+    return bent
 
 
 def _smoothed(solution: Floats, pull: Floats, inner: Floats, screening: float) -> Floats:
-    return solution + _left_over(solution, pull, screening) * inner * np.float32(_DAMPING / (4 + screening))
+    step = _left_over(solution, pull, screening)
+    step *= inner
+    step *= np.float32(_DAMPING / (4 + screening))
+    step += solution
+    return step
 
 
 def _shrunk(array: Floats, even: tuple[int, int]) -> Floats:
     height, width = array.shape[:2]
-    padded = cv2.copyMakeBorder(array, 0, even[0] - height, 0, even[1] - width, cv2.BORDER_CONSTANT, value=0)
-    return np.asarray(cv2.resize(padded, (even[1] // 2, even[0] // 2), interpolation=cv2.INTER_AREA))
+    beyond = even[0] - height, even[1] - width
+    whole = (
+        cv2.copyMakeBorder(array, 0, beyond[0], 0, beyond[1], cv2.BORDER_CONSTANT, value=0) if any(beyond) else array
+    )
+    return np.asarray(cv2.resize(whole, (even[1] // 2, even[0] // 2), interpolation=cv2.INTER_AREA))

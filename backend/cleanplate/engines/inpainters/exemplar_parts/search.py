@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from cleanplate.domain.image import Mask
-from cleanplate.engines.inpainters.exemplar_parts.grid import Floats, Places, rows_and_columns
+from cleanplate.engines.inpainters.exemplar_parts.grid import Floats, Places, Shorts, rows_and_columns
 
 EXACT_PAIRS: Final = 60_000_000
 """Up to so many comparisons all are made; beyond, good ones spread to their neighbours."""
@@ -36,10 +36,10 @@ class Matches:
     distances: Floats
 
 
-def nearest(targets: Places, sources: Places, descriptors: Floats) -> Matches:
+def nearest(targets: Places, sources: Places, descriptors: Shorts) -> Matches:
     """Compare every target with every source."""
     flat = descriptors.reshape(-1, descriptors.shape[-1])
-    chosen, distances = exact_nearest(flat[targets], flat[sources])
+    chosen, distances = exact_nearest(flat[targets].astype(np.float32), flat[sources].astype(np.float32))
     return Matches(targets, sources[chosen], distances)
 
 
@@ -102,7 +102,7 @@ class PatchMatch:
     here all patches take their step at once, and leaps of four pixels make up for the lost order.
     """
 
-    def __init__(self, targets: Places, centres: Mask, descriptors: Floats, seed: int) -> None:
+    def __init__(self, targets: Places, centres: Mask, descriptors: Shorts, seed: int) -> None:
         """Prepare a search.
 
         Args:
@@ -127,7 +127,7 @@ class PatchMatch:
             matches: the sources so far; their distances are not looked at.
             rounds: how often every match spreads and looks around.
         """
-        wanted = self._described[self._targets]
+        wanted = self._described[self._targets].astype(np.float32)
         sources = matches.sources.copy()
         distances = squared(wanted - self._described[sources])
         for _ in range(rounds):
