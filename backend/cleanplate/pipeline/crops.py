@@ -1,7 +1,7 @@
 """Which parts of an image an inpainter is shown, one for each group of holes that lie close together.
 
 Crops may overlap, their holes do not: every masked pixel is the business of one crop. What belongs to another crop is
-masked there too, never shown as filled, so no fill depends on the order in which the crops are worked off.
+never shown as filled, so no fill depends on the order in which the crops are worked off.
 """
 
 import math
@@ -25,6 +25,10 @@ _MOST_GROUPS: Final = 256
 
 _MOST_CROPS: Final = 32
 """Beyond it holes share crops even if those become larger than is comfortable."""
+
+_NEAR: Final = 0.25
+"""An inpainter that takes any size works for what is in the hole, not for what it is shown: for it, holes share a crop
+only if less lies between them than this share of the longer side of either, or than the least crop."""
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Numbers: TypeAlias = npt.NDArray[np.intp]
@@ -50,10 +54,12 @@ class _Groups(NamedTuple):
 
     Attributes:
         wanted: (n, 4) left, top, right, bottom: what an inpainter is to see, holes and context.
+        holes: (n, 4), around the holes alone.
         members: the numbers of the holes.
     """
 
     wanted: Floats
+    holes: Floats
     members: list[Numbers]
 
 
@@ -61,7 +67,8 @@ def crops_of(mask: Mask, comfort: Comfort) -> tuple[Crop, ...]:
     """Cut crops so that an inpainter sees each hole with the context it wants.
 
     Holes whose contexts overlap share a crop if that is less to fill than two, and if neither must be shrunk further
-    for it: far ends of a diagonal of holes stay apart. The crops are sorted by their boxes.
+    for it: far ends of a diagonal of holes stay apart. If the inpainter takes any size, only holes that lie side by
+    side do. The crops are sorted by their boxes.
     """
     size = size_of(mask)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(pooled(mask, _CELL_PX).view(np.uint8), connectivity=8)
@@ -104,45 +111,62 @@ def _sown(holes: Floats, size: Size, comfort: Comfort) -> _Groups:
         keys = np.where(longer <= side, squares, -1 - numbers)
         side *= 2
     members = [np.flatnonzero(keys == key) for key in np.unique(keys)]
-    return _Groups(np.array([_around(wanted[each]) for each in members]), members)
+    shown, filled = (np.array([_around(boxes[each]) for each in members]) for boxes in (wanted, holes))
+    return _Groups(shown, filled, members)
 
 
 def _merged(groups: _Groups, size: Size, comfort: Comfort) -> _Groups:
     """Join the two groups that gain most by it, and again, while any gain or there are too many."""
-    wanted, members = groups.wanted, list(groups.members)
-    gains = np.array([_gains(wanted, one, size, comfort) for one in range(len(wanted))])
-    while len(members) > 1:
+    groups = groups._replace(members=list(groups.members))
+    gains = np.array([_gains(groups, one, size, comfort) for one in range(len(groups.members))])
+    while len(groups.members) > 1:
         comfortable, forced = gains[:, 0], gains[:, 1]
-        if comfortable.max() < 0 and len(members) <= _MOST_CROPS:
+        if comfortable.max() < 0 and len(groups.members) <= _MOST_CROPS:
             break
         choice = comfortable if comfortable.max() >= 0 else forced
         one, other = (int(number) for number in np.unravel_index(choice.argmax(), choice.shape))
-        wanted[one] = _around(wanted[[one, other]])
-        members[one] = np.concatenate([members[one], members.pop(other)])
-        wanted, gains = np.delete(wanted, other, axis=0), np.delete(np.delete(gains, other, axis=0), other, axis=2)
+        groups = _joined(groups, one, other)
+        gains = np.delete(np.delete(gains, other, axis=0), other, axis=2)
         one -= one > other
-        gains[one] = _gains(wanted, one, size, comfort)
+        gains[one] = _gains(groups, one, size, comfort)
         gains[:, :, one] = gains[one].T
-    return _Groups(wanted, members)
+    return groups
 
 
-def _gains(wanted: Floats, one: int, size: Size, comfort: Comfort) -> Floats:
+def _joined(groups: _Groups, one: int, other: int) -> _Groups:
+    wanted, holes, members = groups
+    for boxes in (wanted, holes):
+        boxes[one] = _around(boxes[[one, other]])
+    members[one] = np.concatenate([members[one], members.pop(other)])
+    return _Groups(np.delete(wanted, other, axis=0), np.delete(holes, other, axis=0), members)
+
+
+def _gains(groups: _Groups, one: int, size: Size, comfort: Comfort) -> Floats:
     """How many pixels an inpainter is spared if a group is joined with each other one; −∞ where it must not be.
 
     Returns:
         (2, n): first only what keeps both comfortable, then any joining.
     """
+    wanted = groups.wanted
     unions = np.hstack([np.minimum(wanted[one, :2], wanted[:, :2]), np.maximum(wanted[one, 2:], wanted[:, 2:])])
     pixels, factors = _effort(wanted, size, comfort)
     joint_pixels, joint_factors = _effort(unions, size, comfort)
     gains = pixels[one] + pixels - joint_pixels
     gains[one] = -np.inf
     overlap = ((wanted[one, :2] < wanted[:, 2:]) & (wanted[:, :2] < wanted[one, 2:])).all(axis=1)
-    fine = overlap & (joint_factors <= np.maximum(factors[one], factors))
+    fine = overlap & (joint_factors <= np.maximum(factors[one], factors)) & _near(groups.holes, one, comfort)
     # Only groups that make the smallest crop are forced together.
     spread = -(unions[:, 2:] - unions[:, :2]).max(axis=1)
     spread[one] = -np.inf
     return np.array([np.where(fine, gains, -np.inf), spread])
+
+
+def _near(holes: Floats, one: int, comfort: Comfort) -> Mask:
+    if comfort.max_side_px is not None:
+        return np.ones(len(holes), dtype=np.bool_)
+    apart = np.maximum(holes[one, :2] - holes[:, 2:], holes[:, :2] - holes[one, 2:]).max(axis=1)
+    longer = (holes[:, 2:] - holes[:, :2]).max(axis=1)
+    return np.asarray(apart < np.maximum(comfort.min_side_px, _NEAR * np.maximum(longer[one], longer)))
 
 
 def _effort(wanted: Floats, size: Size, comfort: Comfort) -> tuple[Floats, Floats]:
@@ -182,18 +206,21 @@ def _crop(mask: Mask, owned: Mask, wanted: Floats, comfort: Comfort) -> Crop:
     middles = (wanted[:2] + wanted[2:]) / 2
     starts = np.clip(np.floor(middles - widths / 2).astype(int), 0, np.maximum(np.array(size) - widths, 0))
     box = Box(*map(float, (*starts, *(starts + widths))))
-    return Crop(box, _owned(mask, owned)[box.slices(size)], factor)
+    return Crop(box, _owned(mask, owned, box), factor)
 
 
-def _owned(mask: Mask, owned: Mask) -> Mask:
-    """(H, W), *mask* in the owned cells."""
-    box = bounding_box(owned)
-    hole = np.zeros_like(mask)
-    if box is None:
+def _owned(mask: Mask, owned: Mask, box: Box) -> Mask:
+    """*mask* in the owned cells, for the part of the box that lies on the image."""
+    window = box.slices(size_of(mask))
+    hole = np.zeros_like(mask[window])
+    around = bounding_box(owned)
+    if around is None:
         return hole
-    cells = np.ascontiguousarray(owned[box.slices(size_of(owned))])
-    rows, columns = Box(*(_CELL_PX * edge for edge in box)).slices(size_of(mask))
+    cells = np.ascontiguousarray(owned[around.slices(size_of(owned))])
+    rows, columns = Box(*(_CELL_PX * edge for edge in around)).slices(size_of(mask))
     pixels = cv2.resize(cells.view(np.uint8), None, fx=_CELL_PX, fy=_CELL_PX, interpolation=cv2.INTER_NEAREST)
-    height, width = mask[rows, columns].shape
-    hole[rows, columns] = mask[rows, columns] & pixels[:height, :width].view(np.bool_)
+    part = mask[rows, columns]
+    top, left = rows.start - window[0].start, columns.start - window[1].start
+    height, width = part.shape
+    hole[top : top + height, left : left + width] = part & pixels[:height, :width].view(np.bool_)
     return hole

@@ -1,9 +1,11 @@
 """The fill: each group of holes in a crop of its own, the way the inpainter does it best."""
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from cleanplate.domain.image import Mask, RgbImage, size_of
 from cleanplate.domain.mask import bounding_box
@@ -11,11 +13,16 @@ from cleanplate.engines.protocols import Inpainter, Inpainting
 from cleanplate.errors import EngineError
 from cleanplate.pipeline.composite import composite
 from cleanplate.pipeline.crops import Crop, crops_of
-from cleanplate.pipeline.harmonise import harmonised
+from cleanplate.pipeline.harmonise import harmonised, membrane
 from cleanplate.pipeline.refine import Small, refined
+
+_Array = TypeVar("_Array", RgbImage, Mask)
 
 _REACH_SMALL_PX: Final = 1
 """How deep, in pixels of the small image, an enlarged fill is drawn to what is beside it."""
+
+_GUESS_PX: Final = 128
+"""What stands for another crop's hole is guessed in an image of at most this size: nobody sees it."""
 
 _TELLING_PX: Final = 16
 """A hole of this side can look wrong; what happens in one of a few pixels nobody sees."""
@@ -43,7 +50,7 @@ class Fill:
 
 
 class _View(NamedTuple):
-    """A crop cut out of the image, reflected where the image ends.
+    """A crop of the image, reflected where the image ends. It may be a part of the image itself: it is not changed.
 
     Attributes:
         image: (h, w, 3).
@@ -62,6 +69,8 @@ class _View(NamedTuple):
         window = crop.box.slices(size_of(mask))
         height, width = crop.hole.shape
         beyond = ((0, round(crop.box.height) - height), (0, round(crop.box.width) - width))
+        if not any(more for _, more in beyond):
+            return cls(image[window], mask[window], avoid[window], crop.hole)
         return cls(
             np.pad(image[window], (*beyond, (0, 0)), mode="symmetric"),
             np.pad(mask[window], beyond, mode="symmetric"),
@@ -69,11 +78,37 @@ class _View(NamedTuple):
             np.pad(crop.hole, beyond),
         )
 
+    def alone(self) -> "_View":
+        """The same with no hole but its own.
+
+        What belongs to other crops becomes a smooth guess from what is known, from which nothing may be copied. An
+        inpainter that works for what is masked, and not for what it is shown, would fill that too, for nothing.
+        """
+        others = self.mask & ~self.hole
+        if not others.any():
+            return self
+        image = self.image.copy()
+        np.copyto(image, _guess(image, self.mask), where=others[..., np.newaxis])
+        return self._replace(image=image, mask=self.hole, avoid=self.avoid | others)
+
+
+class _Piece(NamedTuple):
+    """What is wanted of a filled crop.
+
+    Attributes:
+        colours: (n, 3), of the pixels of its hole, in order.
+        confidence: the inpainter's, weighted; None if it has none.
+    """
+
+    colours: npt.NDArray[np.uint8]
+    confidence: float | None
+
 
 def fill(erased: RgbImage, mask: Mask, *, avoid: Mask, inpainter: Inpainter) -> Fill:
     """Let the inpainter fill what is masked.
 
-    Crops are filled one by one: together they took as long as alone, and as much more memory.
+    Crops are filled one by one: together they took as long as alone, and as much more memory. Only the pixels that
+    are wanted of each are kept; the image is put together when no inpainter needs memory any more.
 
     Args:
         erased: (H, W, 3), overwritten under the mask.
@@ -84,21 +119,27 @@ def fill(erased: RgbImage, mask: Mask, *, avoid: Mask, inpainter: Inpainter) -> 
     Raises:
         EngineError: The inpainter gave back something that is not an image of the crop's size.
     """
-    filled = erased.copy()
-    confidences = []
     crops = crops_of(mask, inpainter.comfort)
-    for crop in crops:
-        view = _View.of(crop, erased, mask, avoid)
-        answer = _small_first(view, crop.factor, inpainter) if crop.factor > 1 else _inpainted(*view[:3], inpainter)
-        # Enlarged, a fill is off beside the hole only by what was too small to be seen: that must not spread inwards.
-        reach_px = None if crop.factor == 1 else float(_REACH_SMALL_PX * crop.factor)
-        seamless = harmonised(view.image, answer.image, mask=view.mask, hole=view.hole, reach_px=reach_px)
-        height, width = crop.hole.shape
-        window = crop.box.slices(size_of(mask))
-        np.copyto(filled[window], seamless[:height, :width], where=crop.hole[..., np.newaxis])
-        if answer.confidence is not None:
-            confidences.append(_weighted(answer.confidence, crop.hole))
-    return Fill(filled, min(confidences, default=None), tuple(crop.factor for crop in crops))
+    pieces = [_piece(crop, _View.of(crop, erased, mask, avoid), inpainter) for crop in crops]
+    filled = erased.copy()
+    for crop, piece in zip(crops, pieces, strict=True):
+        filled[crop.box.slices(size_of(mask))][crop.hole] = piece.colours
+    sure = [piece.confidence for piece in pieces if piece.confidence is not None]
+    return Fill(filled, min(sure, default=None), tuple(crop.factor for crop in crops))
+
+
+def _piece(crop: Crop, view: _View, inpainter: Inpainter) -> _Piece:
+    comfort = inpainter.comfort
+    # With a multiple a hole may be reflected, and its mirror image be no other crop's.
+    if comfort.max_side_px is None and comfort.multiple == 1:
+        view = view.alone()
+    answer = _small_first(view, crop.factor, inpainter) if crop.factor > 1 else _inpainted(*view[:3], inpainter)
+    # Enlarged, a fill is off beside the hole only by what was too small to be seen: that must not spread inwards.
+    reach_px = None if crop.factor == 1 else float(_REACH_SMALL_PX * crop.factor)
+    seamless = harmonised(view.image, answer.image, mask=view.mask, hole=view.hole, reach_px=reach_px)
+    height, width = crop.hole.shape
+    confidence = None if answer.confidence is None else _weighted(answer.confidence, crop.hole)
+    return _Piece(seamless[:height, :width][crop.hole], confidence)
 
 
 def _small_first(view: _View, factor: int, inpainter: Inpainter) -> Inpainting:
@@ -112,15 +153,35 @@ def _small_first(view: _View, factor: int, inpainter: Inpainter) -> Inpainting:
     return Inpainting(refined(view.image, guide, small, hole=view.hole), confidence)
 
 
+def _guess(image: RgbImage, mask: Mask) -> RgbImage:
+    """(h, w, 3): the mask filled with the colours around it, without detail; nothing that is masked comes into it."""
+    size = size_of(mask)
+    scale = min(1.0, _GUESS_PX / max(size))
+    small = max(round(size.width * scale), 1), max(round(size.height * scale), 1)
+    known = np.where(mask, np.uint8(0), np.uint8(255))
+    weights = cv2.resize(known, small, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
+    sums = cv2.resize(cv2.bitwise_and(image, image, mask=known), small, interpolation=cv2.INTER_AREA)
+    colours = sums / np.maximum(weights, np.float32(1 / 255))[..., np.newaxis]
+    guess = membrane(np.asarray(colours, np.float32), np.asarray(weights, np.float32))
+    levels = np.clip(np.rint(guess), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.resize(levels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
 def _inpainted(image: RgbImage, mask: Mask, avoid: Mask, inpainter: Inpainter) -> Inpainting:
-    # The engine gets arrays of its own: one that works in place spoils only those.
-    answer = inpainter.inpaint(image.copy(), mask.copy(), avoid=avoid.copy())
+    # The engine gets what it cannot change: one that works in place fails, and spoils nothing.
+    answer = inpainter.inpaint(_locked(image), _locked(mask), avoid=_locked(avoid))
     if answer.image.shape != image.shape or answer.image.dtype != image.dtype:
         raise EngineError(
             f"{inpainter.version} was given a crop of {image.shape} {image.dtype} "
             f"and returned {answer.image.shape} {answer.image.dtype}"
         )
     return answer
+
+
+def _locked(array: _Array) -> _Array:
+    locked = array.view()
+    locked.flags.writeable = False
+    return locked
 
 
 def _weighted(confidence: float, hole: Mask) -> float:

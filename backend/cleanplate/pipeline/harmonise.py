@@ -39,24 +39,25 @@ def harmonised(image: RgbImage, answer: RgbImage, *, mask: Mask, hole: Mask, rea
         reach_px: so deep in the hole, a third of the correction is left; None if it is not to fade.
 
     Returns:
-        (h, w, 3): *answer*, with other values in the hole only.
+        (h, w, 3): *answer*, with other values in the hole only; itself if nothing is off.
     """
     box = bounding_box(hole)
     if box is None:
-        return answer.copy()
+        return answer
     window = box.grown(_BAND_PX).slices(size_of(hole))
     band = widened(hole[window], _BAND_PX) & ~mask[window]
-    corrected = answer.copy()
     off = image[window][band].astype(np.float32) - answer[window][band]
-    if off.any():
-        difference = np.zeros((*band.shape, 3), dtype=np.float32)
-        difference[band] = np.clip(off, -_LIMIT_LEVELS, _LIMIT_LEVELS)
-        correction = _membrane(difference, band.astype(np.float32))
-        if reach_px is not None:
-            correction *= _fading(hole[window], reach_px)[..., np.newaxis]
-        correction += answer[window]
-        inside = hole[window]
-        corrected[window][inside] = np.clip(np.rint(correction[inside]), 0, 255).astype(np.uint8)
+    if not off.any():
+        return answer
+    difference = np.zeros((*band.shape, 3), dtype=np.float32)
+    difference[band] = np.clip(off, -_LIMIT_LEVELS, _LIMIT_LEVELS)
+    correction = membrane(difference, band.astype(np.float32))
+    if reach_px is not None:
+        correction *= _fading(hole[window], reach_px)[..., np.newaxis]
+    correction += answer[window]
+    inside = hole[window]
+    corrected = answer.copy()
+    corrected[window][inside] = np.clip(np.rint(correction[inside]), 0, 255).astype(np.uint8)
     return corrected
 
 
@@ -65,7 +66,7 @@ def _fading(hole: Mask, reach_px: float) -> Floats:
     return np.asarray(np.exp(-depths / np.float32(reach_px)))
 
 
-def _membrane(values: Floats, weights: Floats) -> Floats:
+def membrane(values: Floats, weights: Floats) -> Floats:
     """Fill what has no weight from what has, by pulling values up a pyramid and pushing them down again.
 
     S. Gortler et al., "The Lumigraph", 1996, section 3.4.1.
@@ -79,7 +80,7 @@ def _membrane(values: Floats, weights: Floats) -> Floats:
         return values
     half_weights, half_values = _halved(weights), _halved(values * weights[..., np.newaxis])
     half_values /= np.maximum(half_weights, np.finfo(np.float32).tiny)[..., np.newaxis]
-    coarse = _membrane(half_values, np.minimum(4 * half_weights, 1))
+    coarse = membrane(half_values, np.minimum(4 * half_weights, 1))
     smooth = cv2.resize(coarse, (2 * coarse.shape[1], 2 * coarse.shape[0]), interpolation=cv2.INTER_LINEAR)
     smooth = smooth[:height, :width]
     share = weights[..., np.newaxis]

@@ -72,6 +72,21 @@ def test_objects_whose_contexts_overlap_share_a_crop() -> None:
     assert crop.hole.sum() == 2 * 16 * 16
 
 
+def test_objects_that_lie_apart_share_a_crop_only_if_the_inpainter_works_for_what_it_is_shown() -> None:
+    mask = block(104, 80, 120, 96) | block(200, 80, 216, 96)
+    wide = {"context": 6, "min_side_px": 64}
+
+    assert len(crops_of(mask, Comfort(**wide))) == 2
+    assert len(crops_of(mask, Comfort(**wide, max_side_px=512))) == 1
+
+
+def test_objects_share_a_crop_if_little_lies_between_them_beside_their_size() -> None:
+    wide = Comfort(context=1.5, min_side_px=16)
+
+    for gap, count in ((32, 1), (48, 2)):
+        assert len(crops_of(block(40, 20, 80, 180) | block(80 + gap, 20, 120 + gap, 180), wide)) == count
+
+
 def test_an_object_in_the_context_of_another_but_off_to_the_side_keeps_a_crop_of_its_own() -> None:
     mask = block(200, 80, 216, 96) | block(256, 136, 272, 152)
 
