@@ -17,6 +17,7 @@ from cleanplate.engines.protocols import Detector, Inpainter
 from cleanplate.errors import NothingToRemoveError, PolicyError
 from cleanplate.pipeline.certificate import Certificate, Clause, Verdict, mask_digest
 from cleanplate.pipeline.composite import ERASED, composite, erase
+from cleanplate.pipeline.crops import part_shown
 from cleanplate.pipeline.encoding import encoded
 from cleanplate.pipeline.fill import Fill, fill
 from cleanplate.pipeline.plan import Plan, Treatment, grid_of, plan_from_mask
@@ -118,7 +119,7 @@ def clean_copy(
     report("erase")
     erased = erase(picture.image, plan.mask)
     report("fill")
-    avoid = _avoided(erased, plan, detector)
+    avoid = _avoided(erased, plan, inpainter, detector)
     # All holes are filled, also those that are painted over next: no fill then depends on what is in another hole.
     filled = fill(erased, plan.mask, avoid=avoid, inpainter=inpainter) if plan.invents else Fill(erased, None, ())
     report("composite")
@@ -159,15 +160,16 @@ def _erasure(erased: RgbImage, mask: Mask, left: Reduction) -> Clause:
     return Clause("L1", Verdict.REDUCED, sentence, figures)
 
 
-def _avoided(erased: RgbImage, plan: Plan, detector: Detector | None) -> Mask:
-    """What nothing may be copied from: other regions, and faces and plates that nobody labelled.
+def _avoided(erased: RgbImage, plan: Plan, inpainter: Inpainter, detector: Detector | None) -> Mask:
+    """What nothing may be copied from: other regions, and people and plates that nobody labelled.
 
     They are found where the mask is overwritten already, so that the answer does not depend on what was hidden.
     """
-    if detector is None or not plan.invents:
+    shown = part_shown(plan.mask, inpainter.comfort)
+    if detector is None or not plan.invents or shown is None:
         return plan.avoid
     avoid = plan.avoid.copy()
-    for box in sensitive_boxes(erased, detector):
+    for box in sensitive_boxes(erased, plan.mask, detector, within=shown):
         avoid[box.slices(size_of(avoid))] = True
     return avoid & ~plan.mask
 

@@ -84,6 +84,12 @@ def crops_of(mask: Mask, comfort: Comfort) -> tuple[Crop, ...]:
     return tuple(sorted(crops, key=lambda crop: (crop.box, crop.factor)))
 
 
+def part_shown(mask: Mask, comfort: Comfort) -> Box | None:
+    """The part of an image in which all of an inpainter's crops lie; None if nothing is masked."""
+    boxes = [crop.box for crop in crops_of(mask, comfort)]
+    return Box(*_around(np.array(boxes)).tolist()).clipped(size_of(mask)) if boxes else None
+
+
 def pooled(mask: Mask, side_px: int) -> Mask:
     """One for each square cell of the mask, True if any of its pixels is. The last ones may be cut off."""
     cell = np.ones((side_px, side_px), dtype=np.uint8)

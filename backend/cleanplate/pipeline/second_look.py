@@ -1,6 +1,6 @@
 """Whether a person should look at a copy that keeps the contract: the contract says what is gone, not what came."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import cv2
@@ -20,8 +20,17 @@ DOUBTFUL: Final = 0.4
 """An inpainter that is less sure of its fill wants it looked at."""
 
 SENSITIVE: Final = ("face", "plate")
-"""What must neither be copied into a fill nor appear in it, whether somebody drew it or not. Bodies are left out: what
-is taken for one is too often none."""
+"""What must not appear in a fill, whether somebody drew it or not. Bodies are left out: what is taken for one is too
+often none to trouble a person with."""
+
+UNCOPIED: Final = (*SENSITIVE, "body")
+"""What must not be copied into a fill. A body that is none costs a few places to copy from."""
+
+_HAIR: Final = 0.5
+_SHOULDERS: Final = 1.5
+_STATURE: Final = 7.0
+"""Where there is a face there is a person: half a face above it, so many on each side, and down to so many below its
+top. The cascades' boxes end at the brow and at the chin."""
 
 _IN_THE_FILL: Final = 0.5
 """Something found lies in the fill if at least so much of its box does."""
@@ -76,14 +85,28 @@ def look(
     return tuple(reasons)
 
 
-def sensitive_boxes(image: RgbImage, detector: Detector) -> tuple[Box, ...]:
-    """Where a detector finds what must not be copied into a fill.
+def sensitive_boxes(image: RgbImage, mask: Mask, detector: Detector, *, within: Box) -> tuple[Box, ...]:
+    """Where a detector finds what must not be copied into a fill: faces with the people under them, plates, bodies.
+
+    Of somebody who wears what is removed, only the head counts: a badge is replaced by the jacket it was on.
 
     Args:
         image: (H, W, 3), already overwritten under the mask.
+        mask: (H, W), what is to be filled.
         detector: what it cannot find is not looked for.
+        within: the part of the image that is looked at: from elsewhere nothing is copied.
     """
-    return tuple(found.box for found in detector.detect(image, kinds=_kinds(detector)) if found.score >= LIKELY)
+    size = size_of(image)
+    rows, columns = within.slices(size)
+    holes = island_boxes(mask)
+    boxes = []
+    for found in detector.detect(np.ascontiguousarray(image[rows, columns]), kinds=_kinds(detector, UNCOPIED)):
+        if found.score < LIKELY:
+            continue
+        left, top, right, bottom = found.box
+        box = Box(left + columns.start, top + rows.start, right + columns.start, bottom + rows.start)
+        boxes.append((_person(box, holes) if found.kind == "face" else box).clipped(size))
+    return tuple(boxes)
 
 
 def likeness(image: RgbImage, mask: Mask, avoid: Mask) -> float:
@@ -98,8 +121,18 @@ def likeness(image: RgbImage, mask: Mask, avoid: Mask) -> float:
     return max((_likeness(image, mask, avoid, region, hole) for region in regions for hole in holes), default=0.0)
 
 
-def _kinds(detector: Detector) -> list[str]:
-    return [kind for kind in SENSITIVE if kind in detector.kinds]
+def _kinds(detector: Detector, wanted: Collection[str]) -> list[str]:
+    return [kind for kind in wanted if kind in detector.kinds]
+
+
+def _person(face: Box, holes: Collection[Box]) -> Box:
+    """The person around a face; only the head of one on whom there is a hole."""
+    hair, shoulders = _HAIR * face.height, _SHOULDERS * face.width
+    bottom = face.top + _STATURE * face.height
+    person = Box(face.left - shoulders, face.top - hair, face.right + shoulders, bottom)
+    if any(person.intersection(hole) == hole for hole in holes):
+        return Box(face.left - hair, face.top - hair, face.right + hair, face.bottom + hair)
+    return person
 
 
 def _largest(mask: Mask, count: int) -> list[Box]:
@@ -111,7 +144,7 @@ def _seen(image: RgbImage, mask: Mask, detector: Detector) -> Iterator[str]:
     for hole in _holes(mask):
         window = hole.grown(max(_CONTEXT * max(hole.width, hole.height), _MIN_CONTEXT_PX)).slices(size_of(image))
         shown, filled = _shown(image[window], mask[window])
-        for found in detector.detect(shown, kinds=_kinds(detector)):
+        for found in detector.detect(shown, kinds=_kinds(detector, SENSITIVE)):
             if _is_in_the_fill(found, filled):
                 scores[found.kind] = max(found.score, scores.get(found.kind, 0.0))
     for kind, score in sorted(scores.items()):

@@ -6,7 +6,7 @@ import pytest
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import size_of
 from cleanplate.engines.protocols import Comfort
-from cleanplate.pipeline.crops import Crop, crops_of, pooled
+from cleanplate.pipeline.crops import Crop, crops_of, part_shown, pooled
 
 HALF = Comfort(context=0.5, min_side_px=64)
 NETWORK = Comfort(context=0.5, min_side_px=64, max_side_px=128, multiple=16)
@@ -70,6 +70,18 @@ def test_objects_whose_contexts_overlap_share_a_crop() -> None:
     (crop,) = crops_of(block(104, 80, 120, 96) | block(152, 80, 168, 96), HALF)
 
     assert crop.hole.sum() == 2 * 16 * 16
+
+
+def test_the_part_that_is_shown_holds_all_crops_and_no_more_than_the_image() -> None:
+    mask = block(104, 80, 120, 96) | block(560, 150, 600, 200)
+
+    boxes = [crop.box for crop in crops_of(mask, HALF)]
+
+    assert part_shown(mask, HALF) == Box(
+        min(box.left for box in boxes), min(box.top for box in boxes), 600, max(box.bottom for box in boxes)
+    )
+    assert part_shown(block(0, 0, 41, 30, width=41, height=30), NETWORK) == Box(0, 0, 41, 30)
+    assert part_shown(np.zeros((20, 30), dtype=np.bool_), HALF) is None
 
 
 def test_objects_that_lie_apart_share_a_crop_only_if_the_inpainter_works_for_what_it_is_shown() -> None:

@@ -22,6 +22,7 @@ SAMPLES = Path(__file__).parents[3] / "samples"
 HEIGHT, WIDTH = 240, 320
 NOTHING = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
 HOLE = Box(120, 80, 200, 160)
+WHOLE = Box(0, 0, WIDTH, HEIGHT)
 
 
 class Seeing:
@@ -33,9 +34,11 @@ class Seeing:
     def __init__(self, image, *found: tuple[str, Box, float]) -> None:
         self.image, self.found = image, found
         self.asked: list[tuple[str, ...] | None] = []
+        self.sizes: list[tuple[int, int]] = []
 
     def detect(self, image, *, kinds: Collection[str] | None = None) -> tuple[Detection, ...]:
         self.asked.append(None if kinds is None else tuple(kinds))
+        self.sizes.append(image.shape[:2])
         place = cv2.minMaxLoc(cv2.matchTemplate(self.image, np.ascontiguousarray(image), cv2.TM_SQDIFF))[2]
         return tuple(
             Detection(
@@ -193,16 +196,45 @@ def test_tiny_images_are_no_trouble(size) -> None:
 # In the copy
 
 
-def test_faces_and_plates_that_nobody_labelled_are_where_nothing_may_be_copied_from() -> None:
+def test_people_and_plates_that_nobody_labelled_are_where_nothing_may_be_copied_from() -> None:
     detector = Seeing(
         scene(),
-        ("face", Box(10, 10, 60, 60), 0.9),
+        ("face", Box(60, 20, 80, 40), 0.9),
         ("plate", Box(200, 200, 260, 220), 0.7),
-        ("face", Box(80, 10, 110, 40), 0.3),
-        ("body", Box(0, 0, 320, 240), 0.99),
+        ("face", Box(280, 10, 300, 30), 0.3),
+        ("body", Box(10, 50, 40, 120), 0.8),
+        ("body", Box(0, 0, 320, 240), 0.3),
     )
 
-    assert sensitive_boxes(scene(), detector) == (Box(10, 10, 60, 60), Box(200, 200, 260, 220))
+    boxes = sensitive_boxes(scene(), covering(HOLE), detector, within=WHOLE)
+
+    # A face has hair above it, a body under it, and arms on both sides.
+    assert boxes == (Box(30, 10, 110, 160), Box(200, 200, 260, 220), Box(10, 50, 40, 120))
+
+
+def test_people_are_clipped_to_the_image() -> None:
+    detector = Seeing(scene(), ("face", Box(0, 2, 20, 22), 0.9), ("face", Box(290, 180, 318, 208), 0.9))
+
+    boxes = sensitive_boxes(scene(), covering(HOLE), detector, within=WHOLE)
+
+    assert boxes == (Box(0, 0, 50, 142), Box(248, 166, 320, 240))
+
+
+def test_what_somebody_wears_is_replaced_by_what_else_they_wear() -> None:
+    detector = Seeing(scene(), ("face", Box(140, 20, 160, 40), 0.9))
+    worn, beside = Box(145, 100, 155, 110), Box(180, 100, 200, 110)
+
+    assert sensitive_boxes(scene(), covering(worn), detector, within=WHOLE) == (Box(130, 10, 170, 50),)
+    assert sensitive_boxes(scene(), covering(beside), detector, within=WHOLE) == (Box(110, 10, 190, 160),)
+
+
+def test_a_detector_is_shown_only_what_the_inpainter_is_shown() -> None:
+    detector = Seeing(scene(), ("plate", Box(110, 90, 130, 100), 0.9))
+
+    boxes = sensitive_boxes(scene(), covering(HOLE), detector, within=Box(100, 60, 240, 200))
+
+    assert boxes == (Box(110, 90, 130, 100),)
+    assert detector.sizes == [(140, 140)]
 
 
 class Copying:
@@ -235,7 +267,7 @@ def beside_the_face(original: Original) -> np.ndarray:
 
 
 def test_a_face_in_the_fill_is_published_but_wants_a_second_look(astronaut, monkeypatch) -> None:
-    monkeypatch.setattr(clean, "sensitive_boxes", lambda *_: ())  # so that it may be copied at all
+    monkeypatch.setattr(clean, "sensitive_boxes", lambda *_, **__: ())  # so that it may be copied at all
 
     copy = clean_image(
         astronaut, beside_the_face(astronaut), Copying(), limits=ImageLimits(), detector=load_detector("cascade")
