@@ -1,3 +1,40 @@
+"""Inpainters as the conformance tests ask them; those that need weights get seeded ones, which have learnt nothing."""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from cleanplate.engines.protocols import Inpainter
+from cleanplate.engines.registry import load_inpainter
+from cleanplate.engines.weights import Weights
+from cleanplate.errors import EngineMissingError
 from fakes.fixtures import label_studio, workshop
 
 __all__ = ["label_studio", "workshop"]
+
+
+@pytest.fixture(scope="session")
+def seeded_weights(tmp_path_factory) -> dict[str, Weights]:
+    """The weights of the engines that need some and whose libraries are here, by the engines' names."""
+    try:
+        from fakes import lama_checkpoints  # noqa: PLC0415  (it needs torch)
+    except ModuleNotFoundError:
+        return {}
+    path = tmp_path_factory.mktemp("weights") / "big-lama.pt"
+    generator = lama_checkpoints.seeded_generator(width=16, blocks=3)
+    return {"lama": Weights(checkpoint=lama_checkpoints.state_dict(path, generator))}
+
+
+@pytest.fixture(scope="session")
+def inpainter_called(seeded_weights) -> Callable[[str], Inpainter]:
+    """Loads an inpainter once; skips, with its reason, if it is not installed here."""
+
+    @cache
+    def load(name: str) -> Inpainter:
+        try:
+            return load_inpainter(name, seeded_weights.get(name))
+        except EngineMissingError as error:
+            pytest.skip(str(error))
+
+    return load

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes, sample_differences
-from cleanplate.engines.registry import load_inpainter
+from cleanplate.engines.protocols import Inpainter
+from cleanplate.engines.registry import INPAINTERS, load_inpainter
 from cleanplate.pipeline.certificate import Verdict
 from cleanplate.pipeline.clean import CleanCopy, Original, clean_image
-from cleanplate.settings import Settings
 from fakes.image_files import chunk, deep_png, encoded, photograph, png, png_header, png_samples, tiff, tiff_field
 
 LIMITS = ImageLimits()
-ENGINES = sorted({"opencv", Settings.model_fields["inpainter"].default})
 WIDTH, HEIGHT = 96, 64
 MASK = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
 MASK[24:40, 30:62] = True
@@ -75,17 +74,17 @@ LOSSY = {
 }
 
 
-def cleaned(content: bytes, engine: str) -> CleanCopy:
-    return clean_image(Original.from_bytes(content, LIMITS), MASK, load_inpainter(engine), limits=LIMITS)
+def cleaned(content: bytes, inpainter: Inpainter) -> CleanCopy:
+    return clean_image(Original.from_bytes(content, LIMITS), MASK, inpainter, limits=LIMITS)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", sorted(INPAINTERS))
 @pytest.mark.parametrize("variant", [*LOSSLESS, *(name for name in LOSSY if name.startswith("JPEG"))])
-def test_four_things_that_were_hidden_give_one_copy(variant, engine) -> None:
+def test_four_things_that_were_hidden_give_one_copy(variant, engine, inpainter_called) -> None:
     write = (LOSSLESS | LOSSY)[variant]
     sources = {write(hidden(number)) for number in range(4)}
 
-    copies = {hashlib.sha256(cleaned(source, engine).content).hexdigest() for source in sources}
+    copies = {hashlib.sha256(cleaned(source, inpainter_called(engine)).content).hexdigest() for source in sources}
 
     assert len(sources) == 4
     assert len(copies) == 1
@@ -95,7 +94,7 @@ def test_four_things_that_were_hidden_give_one_copy(variant, engine) -> None:
 def test_every_sample_outside_the_mask_is_kept_and_its_certificate_says_so(variant) -> None:
     source = LOSSLESS[variant](hidden(0))
 
-    copy = cleaned(source, ENGINES[0])
+    copy = cleaned(source, load_inpainter("opencv"))
 
     original, copied = picture_from_bytes(source, LIMITS), picture_from_bytes(copy.content, LIMITS)
     assert not sample_differences(original, copied)[~MASK].any()
@@ -110,7 +109,7 @@ def test_every_sample_outside_the_mask_is_kept_and_its_certificate_says_so(varia
 
 @pytest.mark.parametrize("variant", LOSSY)
 def test_a_copy_that_had_to_be_encoded_again_says_so(variant) -> None:
-    copy = cleaned(LOSSY[variant](hidden(0)), ENGINES[0])
+    copy = cleaned(LOSSY[variant](hidden(0)), load_inpainter("opencv"))
 
     verdicts = {clause.level: clause.verdict for clause in copy.certificate.clauses}
     assert verdicts["L3"] in ({Verdict.RE_ENCODED} if "WebP" in variant else {Verdict.RE_ENCODED, Verdict.PASS})

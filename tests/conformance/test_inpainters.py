@@ -1,16 +1,12 @@
-"""What every registered inpainter has to do. One that is not installed here is skipped with its reason.
-
-Those that need weights get seeded ones, which have learnt nothing.
-"""
+"""What every registered inpainter has to do. One that is not installed here is skipped with its reason."""
 
 import numpy as np
 import pytest
 
 from cleanplate.domain.image import Mask, RgbImage
 from cleanplate.engines.protocols import Inpainter
-from cleanplate.engines.registry import INPAINTERS, WITH_WEIGHTS, load_inpainter
-from cleanplate.engines.weights import Weights
-from cleanplate.errors import EngineMissingError, ImageError, SizeMismatchError
+from cleanplate.engines.registry import INPAINTERS, WITH_WEIGHTS
+from cleanplate.errors import ImageError, SizeMismatchError
 
 HEIGHT, WIDTH = 48, 64
 
@@ -39,33 +35,15 @@ MASKS = {
 }
 
 
-@pytest.fixture(scope="session")
-def seeded_weights(tmp_path_factory) -> dict[str, Weights]:
-    """The weights of the engines that need some and whose libraries are here, by the engines' names."""
-    try:
-        from fakes import lama_checkpoints  # noqa: PLC0415  (it needs torch)
-    except ModuleNotFoundError:
-        return {}
-    path = tmp_path_factory.mktemp("weights") / "big-lama.pt"
-    return {"lama": Weights(checkpoint=lama_checkpoints.state_dict(path, lama_checkpoints.seeded_generator(width=16)))}
-
-
 @pytest.fixture(scope="module", params=sorted(INPAINTERS))
-def inpainter(request, seeded_weights) -> Inpainter:
-    return loaded(request.param, seeded_weights)
+def inpainter(request, inpainter_called) -> Inpainter:
+    return inpainter_called(request.param)
 
 
 @pytest.fixture(scope="module", params=sorted(INPAINTERS.keys() - WITH_WEIGHTS))
-def able_inpainter(request, seeded_weights) -> Inpainter:
+def able_inpainter(request, inpainter_called) -> Inpainter:
     """One that need not learn anything first."""
-    return loaded(request.param, seeded_weights)
-
-
-def loaded(name: str, weights: dict[str, Weights]) -> Inpainter:
-    try:
-        return load_inpainter(name, weights.get(name))
-    except EngineMissingError as error:
-        pytest.skip(str(error))
+    return inpainter_called(request.param)
 
 
 @pytest.fixture

@@ -235,10 +235,13 @@ def test_the_copy_of_a_boxed_thing_is_filled_by_lama_where_that_is_chosen(
     labelling.answer_to(lambda: labelling.drag(*PASSER_BY))
     labelling.accept_suggestions()
 
-    with (
-        product.paused_worker(),
-        product.working(CLEANPLATE_INPAINTER="lama", CLEANPLATE_LAMA_CHECKPOINT=str(lama_checkpoint)),
-    ):
+    # Only this project: with another engine, every copy there is would be made again.
+    settings = {
+        "CLEANPLATE_PROJECTS": str(project),
+        "CLEANPLATE_INPAINTER": "lama",
+        "CLEANPLATE_LAMA_CHECKPOINT": str(lama_checkpoint),
+    }
+    with product.paused_worker(), product.working(**settings):
         annotation = labelling.submit()
         (copy,) = wait_for(lambda: studio.copies(project), within_s=LAMA_WITHIN_S, what="clean copy")
 
