@@ -1,7 +1,8 @@
 """Removals as a user gets them, to be looked at: nobody knows what was behind these things, so there are no figures.
 
 The masks come from boxes and clicks through cleanplate's own segmenter, grown as the shipped label configurations grow
-them and rounded out to the grid of the file. What is seen is what a copy would hold, short of its encoding.
+them and rounded out to the grid of the file. What is seen is what a copy holds: people and plates that the detector
+finds are copied into no hole, and the copy was encoded and read again.
 """
 
 from collections.abc import Mapping
@@ -22,14 +23,14 @@ from cleanplate.domain.policy import Policy
 from cleanplate.domain.prompt import Prompt
 from cleanplate.domain.region import Region, Shape
 from cleanplate.engines.protocols import Inpainter
-from cleanplate.engines.registry import load_segmenter
+from cleanplate.engines.registry import load_detector, load_segmenter
 from cleanplate.label_studio.config import LabelConfig
-from cleanplate.pipeline.composite import erase
-from cleanplate.pipeline.fill import fill
+from cleanplate.pipeline.clean import Original, clean_copy
 from cleanplate.pipeline.plan import grid_of, plan_removal
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 SEGMENTER: Final = "graphcut"
+DETECTOR: Final = "cascade"
 LIMITS: Final = ImageLimits(max_pixels=50_000_000, max_bytes=1 << 26)
 SHOWN_PX: Final = 640
 SURROUNDINGS: Final = 0.35
@@ -119,16 +120,19 @@ REMOVALS: Final = (
 def write_removals(folder: Path, inpainters: Mapping[str, Inpainter]) -> None:
     """Write for each removal a sheet of before, mask and all afters, and each after on its own."""
     folder.mkdir(parents=True, exist_ok=True)
+    detector = load_detector(DETECTOR)
     for removal in REMOVALS:
-        picture = _picture(removal.source)
+        original = Original.from_bytes(_content(removal.source), LIMITS)
+        picture = original.picture
         plan = _planned(removal, picture)
-        erased = erase(picture.image, plan.mask)
         pictures = {"before": picture.image, f"mask {plan.mask.mean():.1%}": tinted(picture.image, plan.mask)}
         for name, inpainter in inpainters.items():
-            answer = fill(erased, plan.mask, avoid=plan.avoid, inpainter=inpainter)
-            sure = "" if answer.confidence is None else f", sure {answer.confidence:.2f}"
-            pictures[f"{name}{sure}"] = answer.image
-            write_png(folder / f"{removal.name}-{name}.png", answer.image)
+            copy = clean_copy(original, plan, inpainter, limits=LIMITS, detector=detector)
+            confidence = copy.certificate.parameters["confidence"]
+            sure = "" if confidence is None else f", sure {confidence:.2f}"
+            image = picture_from_bytes(copy.content, LIMITS).image
+            pictures[f"{name}{sure}"] = image
+            write_png(folder / f"{removal.name}-{name}.png", image)
         write_png(folder / f"{removal.name}.png", _sheet(pictures, plan.mask))
         print(f"{removal.name}: {', '.join(list(pictures)[1:])}")
 
@@ -170,10 +174,9 @@ def _segmented(image: RgbImage, pointed: Pointed) -> Mask:
     return answer.mask
 
 
-def _picture(source: str) -> Picture:
+def _content(source: str) -> bytes:
     package, colon, name = source.partition(":")
-    content = file_of(package, name).read_bytes() if colon else (CHECKOUT / "samples" / source).read_bytes()
-    return picture_from_bytes(content, LIMITS)
+    return (file_of(package, name) if colon else CHECKOUT / "samples" / source).read_bytes()
 
 
 @cache

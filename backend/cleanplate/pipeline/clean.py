@@ -169,7 +169,7 @@ def _avoided(erased: RgbImage, plan: Plan, inpainter: Inpainter, detector: Detec
     if detector is None or not plan.invents or shown is None:
         return plan.avoid
     avoid = plan.avoid.copy()
-    for box in sensitive_boxes(erased, plan.mask, detector, within=shown):
+    for box in sensitive_boxes(erased, plan.mask, detector, outlined=plan.avoid, within=shown):
         avoid[box.slices(size_of(avoid))] = True
     return avoid & ~plan.mask
 

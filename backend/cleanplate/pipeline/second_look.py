@@ -32,6 +32,9 @@ _STATURE: Final = 7.0
 """Where there is a face there is a person: half a face above it, so many on each side, and down to so many below its
 top. The cascades' boxes end at the brow and at the chin."""
 
+_OUTLINED: Final = 0.5
+"""A face of which so much lies in a region is that of whoever was outlined."""
+
 _IN_THE_FILL: Final = 0.5
 """Something found lies in the fill if at least so much of its box does."""
 
@@ -85,15 +88,17 @@ def look(
     return tuple(reasons)
 
 
-def sensitive_boxes(image: RgbImage, mask: Mask, detector: Detector, *, within: Box) -> tuple[Box, ...]:
+def sensitive_boxes(image: RgbImage, mask: Mask, detector: Detector, *, outlined: Mask, within: Box) -> tuple[Box, ...]:
     """Where a detector finds what must not be copied into a fill: faces with the people under them, plates, bodies.
 
-    Of somebody who wears what is removed, only the head counts: a badge is replaced by the jacket it was on.
+    Of somebody who wears what is removed, only the head counts: a badge is replaced by the jacket it was on. So it is
+    if somebody was outlined: the outline says better than any box where their body is.
 
     Args:
         image: (H, W, 3), already overwritten under the mask.
         mask: (H, W), what is to be filled.
         detector: what it cannot find is not looked for.
+        outlined: (H, W), regions from which nothing is copied anyway.
         within: the part of the image that is looked at: from elsewhere nothing is copied.
     """
     size = size_of(image)
@@ -105,7 +110,10 @@ def sensitive_boxes(image: RgbImage, mask: Mask, detector: Detector, *, within: 
             continue
         left, top, right, bottom = found.box
         box = Box(left + columns.start, top + rows.start, right + columns.start, bottom + rows.start)
-        boxes.append((_person(box, holes) if found.kind == "face" else box).clipped(size))
+        if found.kind == "face":
+            known = outlined[box.slices(size)]
+            box = _person(box, holes, outlined=bool(known.size and known.mean() >= _OUTLINED))
+        boxes.append(box.clipped(size))
     return tuple(boxes)
 
 
@@ -125,12 +133,12 @@ def _kinds(detector: Detector, wanted: Collection[str]) -> list[str]:
     return [kind for kind in wanted if kind in detector.kinds]
 
 
-def _person(face: Box, holes: Collection[Box]) -> Box:
-    """The person around a face; only the head of one on whom there is a hole."""
+def _person(face: Box, holes: Collection[Box], *, outlined: bool) -> Box:
+    """The person around a face; only the head of one who was outlined, or on whom there is a hole."""
     hair, shoulders = _HAIR * face.height, _SHOULDERS * face.width
     bottom = face.top + _STATURE * face.height
     person = Box(face.left - shoulders, face.top - hair, face.right + shoulders, bottom)
-    if any(person.intersection(hole) == hole for hole in holes):
+    if outlined or any(person.intersection(hole) == hole for hole in holes):
         return Box(face.left - hair, face.top - hair, face.right + hair, face.bottom + hair)
     return person
 

@@ -206,7 +206,7 @@ def test_people_and_plates_that_nobody_labelled_are_where_nothing_may_be_copied_
         ("body", Box(0, 0, 320, 240), 0.3),
     )
 
-    boxes = sensitive_boxes(scene(), covering(HOLE), detector, within=WHOLE)
+    boxes = sensitive_boxes(scene(), covering(HOLE), detector, outlined=NOTHING, within=WHOLE)
 
     # A face has hair above it, a body under it, and arms on both sides.
     assert boxes == (Box(30, 10, 110, 160), Box(200, 200, 260, 220), Box(10, 50, 40, 120))
@@ -215,7 +215,7 @@ def test_people_and_plates_that_nobody_labelled_are_where_nothing_may_be_copied_
 def test_people_are_clipped_to_the_image() -> None:
     detector = Seeing(scene(), ("face", Box(0, 2, 20, 22), 0.9), ("face", Box(290, 180, 318, 208), 0.9))
 
-    boxes = sensitive_boxes(scene(), covering(HOLE), detector, within=WHOLE)
+    boxes = sensitive_boxes(scene(), covering(HOLE), detector, outlined=NOTHING, within=WHOLE)
 
     assert boxes == (Box(0, 0, 50, 142), Box(248, 166, 320, 240))
 
@@ -224,14 +224,31 @@ def test_what_somebody_wears_is_replaced_by_what_else_they_wear() -> None:
     detector = Seeing(scene(), ("face", Box(140, 20, 160, 40), 0.9))
     worn, beside = Box(145, 100, 155, 110), Box(180, 100, 200, 110)
 
-    assert sensitive_boxes(scene(), covering(worn), detector, within=WHOLE) == (Box(130, 10, 170, 50),)
-    assert sensitive_boxes(scene(), covering(beside), detector, within=WHOLE) == (Box(110, 10, 190, 160),)
+    assert sensitive_boxes(scene(), covering(worn), detector, outlined=NOTHING, within=WHOLE) == (
+        Box(130, 10, 170, 50),
+    )
+    assert sensitive_boxes(scene(), covering(beside), detector, outlined=NOTHING, within=WHOLE) == (
+        Box(110, 10, 190, 160),
+    )
+
+
+def test_the_body_of_somebody_who_was_outlined_is_where_the_outline_says() -> None:
+    detector = Seeing(scene(), ("face", Box(140, 20, 160, 40), 0.9))
+    beside = covering(Box(180, 100, 200, 110))
+
+    for outline, expected in (
+        (Box(140, 15, 160, 160), Box(130, 10, 170, 50)),
+        (Box(140, 35, 160, 160), Box(110, 10, 190, 160)),
+    ):
+        boxes = sensitive_boxes(scene(), beside, detector, outlined=covering(outline), within=WHOLE)
+
+        assert boxes == (expected,)
 
 
 def test_a_detector_is_shown_only_what_the_inpainter_is_shown() -> None:
     detector = Seeing(scene(), ("plate", Box(110, 90, 130, 100), 0.9))
 
-    boxes = sensitive_boxes(scene(), covering(HOLE), detector, within=Box(100, 60, 240, 200))
+    boxes = sensitive_boxes(scene(), covering(HOLE), detector, outlined=NOTHING, within=Box(100, 60, 240, 200))
 
     assert boxes == (Box(110, 90, 130, 100),)
     assert detector.sizes == [(140, 140)]
