@@ -1,5 +1,6 @@
 import hashlib
 import time
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -305,6 +306,18 @@ def test_confidence_falls_with_the_share_of_the_crop_that_is_gone() -> None:
     assert small is not None
     assert large is not None
     assert large < 0.7 * small
+
+
+def test_memory_is_bounded_by_the_size_of_the_crop() -> None:
+    image, hole = grass(1000, 1400), disc(1000, 1400, 500, 700, 150)
+
+    tracemalloc.start()
+    load().inpaint(image, hole)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    # The size at which it takes most beside that of the image: larger ones are not searched at their full resolution.
+    assert peak < 95 * hole.size
 
 
 def test_an_avoid_mask_of_another_size_is_refused() -> None:

@@ -94,7 +94,9 @@ class Level:
     @cached_property
     def rough(self) -> Floats:
         """(h, w, 2), its texture."""
-        return roughness(self.lab()[..., 0], self.hole) if self.texture is None else self.texture
+        if self.texture is not None:
+            return self.texture
+        return roughness(np.asarray(cv2.extractChannel(self.lab(), 0)), self.hole)
 
     def lab(self) -> Floats:
         """(h, w, 3) CIE Lab; the hole is black. Made anew each time: it is large, and seldom asked for."""

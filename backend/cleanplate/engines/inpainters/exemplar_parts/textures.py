@@ -27,13 +27,16 @@ def roughness(light: Floats, hole: Mask) -> Floats:
         (h, w, 2).
     """
     known = (~hole).astype(np.float32)
-    channels = [_mean_step(light, known, axis) for axis in (1, 0)]
-    told = np.stack([mean for mean, _ in channels], axis=2)
-    unsure = np.logical_or.reduce([weight <= 0 for _, weight in channels])
+    told = np.empty((*light.shape, 2), dtype=np.float32)
+    unsure = np.zeros(light.shape, dtype=np.bool_)
+    for channel, axis in enumerate((1, 0)):
+        told[..., channel], is_told = _mean_step(light, known, axis)
+        unsure |= ~is_told
+    del known
     return membrane(told, unsure) if unsure.any() and not unsure.all() else told
 
 
-def _mean_step(light: Floats, known: Floats, axis: int) -> tuple[Floats, Floats]:
+def _mean_step(light: Floats, known: Floats, axis: int) -> tuple[Floats, Mask]:
     steps = np.zeros_like(light)
     pairs = np.zeros_like(light)
     here, after = [slice(None)] * 2, [slice(None)] * 2
@@ -43,7 +46,7 @@ def _mean_step(light: Floats, known: Floats, axis: int) -> tuple[Floats, Floats]
     steps[one] = np.abs(light[other] - light[one]) * pairs[one]
     weight = _boxed(pairs)
     mean = np.asarray(_boxed(steps) / np.maximum(weight, _EPSILON), dtype=np.float32)
-    return mean, np.asarray(weight > 1 / AROUND_PX, dtype=np.float32)
+    return mean, weight > 1 / AROUND_PX
 
 
 def _boxed(plane: Floats) -> Floats:
