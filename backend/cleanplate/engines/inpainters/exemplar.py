@@ -39,7 +39,7 @@ class ExemplarInpainter:
     """
 
     version: Final = f"exemplar {_REVISION}"
-    comfort: Final = Comfort(context=1.5, min_side_px=96)
+    comfort: Final = Comfort(context=1.0, min_side_px=96)
 
     def inpaint(self, image: RgbImage, mask: Mask, *, avoid: Mask | None = None) -> Inpainting:
         """Return a new image of the same size with the masked pixels replaced.

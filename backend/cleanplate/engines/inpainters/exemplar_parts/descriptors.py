@@ -7,7 +7,7 @@ import numpy as np
 
 from cleanplate.engines.inpainters.exemplar_parts.grid import PATCH_PX, Floats, Shorts
 
-HEIGHT_PRIOR: Final = 200.0
+HEIGHT_PRIOR: Final = 300.0
 SIDE_PRIOR: Final = 60.0
 """What it costs to copy from the other end of the image, down and across: sky is copied from sky, road from road."""
 
