@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import PurePath
 from typing import Final, TypeAlias
 
@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from cleanplate.codecs.colour import CONVERTED
 from cleanplate.codecs.container import forbidden_parts
-from cleanplate.codecs.images import ImageLimits, Picture, bytes_from_picture, picture_from_bytes, sample_differences
+from cleanplate.codecs.images import (
+    Alpha,
+    ImageLimits,
+    Picture,
+    bytes_from_picture,
+    picture_from_bytes,
+    sample_differences,
+)
+from cleanplate.codecs.picture import OPAQUE
 from cleanplate.codecs.splice import Difference, coefficients_from_jpeg, difference
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, RgbImage, size_of
@@ -25,6 +33,9 @@ from cleanplate.pipeline.plan import grid_of, plan_from_mask, touched
 
 Levels: TypeAlias = npt.NDArray[np.uint8]
 """(H, W), by how much a pixel's colour differs: the largest difference of its samples."""
+
+_Samples: TypeAlias = npt.NDArray[np.uint8]
+"""(H, W, C): red, green and blue, and alpha behind them where it counts."""
 
 _Window: TypeAlias = tuple[slice, slice]
 """The rows and columns of a part of an image."""
@@ -188,12 +199,22 @@ def _coverage(original: Picture, copied: Picture, mask: Mask, again: _EncodedAga
     """L2."""
     noise_levels = _noise_levels(original, again)
     window = _window(mask)
-    before, after, masked = original.image[window], copied.image[window], mask[window]
-    unchanged = np.minimum(_levels(before, after), _levels(again.part(window), after)) <= noise_levels
-    counted = _counted(original, masked)
+    before, encoded, after = original.image[window], again.part(window), copied.image[window]
+    if original.alpha is not None or copied.alpha is not None:
+        # An object may be seen by its transparency alone, like black writing on nothing.
+        alpha = _alpha(original)[window]
+        before, encoded, after = (
+            np.dstack(pair) for pair in ((before, alpha), (encoded, alpha), (after, _alpha(copied)[window]))
+        )
+    unchanged = np.minimum(_levels(before, after), _levels(encoded, after)) <= noise_levels
+    counted = _counted(original, mask[window])
     distinct_levels = max(_CONTRAST_LEVELS, 2 * noise_levels + 1)
-    objects = _distinct_objects(before, masked, counted, distinct_levels)
-    shares = [float(unchanged[place][distinct].mean()) for place, distinct in objects]
+    shares = [
+        0.0
+        if _is_painted_over(before[place], after[place], whole, distinct_levels, noise_levels)
+        else float(unchanged[place][distinct].mean())
+        for place, whole, distinct in _distinct_objects(before, mask[window], counted, distinct_levels)
+    ]
     worst = max(shares, default=0.0)
     figures = {
         "pixels": int(mask.sum()),
@@ -230,10 +251,24 @@ def _counted(original: Picture, mask: Mask) -> Mask:
     return np.asarray(cv2.erode(mask.view(np.uint8), _RING).view(np.bool_), dtype=np.bool_)
 
 
+def _alpha(picture: Picture) -> Alpha:
+    return np.full(picture.image.shape[:2], OPAQUE, dtype=np.uint8) if picture.alpha is None else picture.alpha
+
+
+def _is_painted_over(before: _Samples, after: _Samples, whole: Mask, distinct_levels: int, noise_levels: int) -> bool:
+    """Whether one colour lies where there were several: it may well be that of the object, like a bar over writing."""
+    return _spread(after[whole]) <= 2 * noise_levels and _spread(before[whole]) >= distinct_levels
+
+
+def _spread(samples: _Samples) -> int:
+    """Between the least and the greatest of (N, C) samples, in the channel where that is most."""
+    return int(np.ptp(samples, axis=0).max())
+
+
 def _distinct_objects(
-    image: RgbImage, mask: Mask, counted: Mask, distinct_levels: int
-) -> Iterator[tuple[_Window, Mask]]:
-    """Where in the image each object lies that stood out from its surroundings, and which pixels there did."""
+    image: _Samples, mask: Mask, counted: Mask, distinct_levels: int
+) -> Iterator[tuple[_Window, Mask, Mask]]:
+    """Where in the image each object lies that stood out from its surroundings; all its pixels there, and which did."""
     _, objects, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     for number, (left, top, width, height, area) in enumerate(stats[1:], start=1):
         if area < _MIN_DISTINCT:
@@ -241,19 +276,20 @@ def _distinct_objects(
         window = Box(left, top, left + width, top + height).grown(1).slices(size_of(mask))
         crop = image[window]
         standing_out = _levels(crop, _surroundings(crop, mask[window])) >= distinct_levels
-        distinct = standing_out & counted[window] & (objects[window] == number)
+        whole = counted[window] & (objects[window] == number)
+        distinct = standing_out & whole
         if np.count_nonzero(distinct) >= _MIN_DISTINCT:
-            yield window, distinct
+            yield window, whole, distinct
 
 
-def _surroundings(crop: RgbImage, mask: Mask) -> RgbImage:
+def _surroundings(crop: _Samples, mask: Mask) -> _Samples:
     """What one would expect under the mask from the outside alone: each pixel like the nearest one that is known."""
     if mask.all():
         return np.broadcast_to(crop.mean(axis=(0, 1)).astype(np.uint8), crop.shape)
     _, nearest = cv2.distanceTransformWithLabels(
         mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    colours = np.zeros((int(nearest.max()) + 1, 3), dtype=np.uint8)
+    colours = np.zeros((int(nearest.max()) + 1, crop.shape[2]), dtype=np.uint8)
     colours[nearest[~mask]] = crop[~mask]
     return np.asarray(colours[nearest], dtype=np.uint8)
 
@@ -331,10 +367,9 @@ def _local_mean(levels: npt.NDArray[np.uint8 | np.uint16], where: Mask) -> npt.N
     return np.asarray(cv2.blur(values, (_LOCAL_PX, _LOCAL_PX)), dtype=np.float32)
 
 
-def _levels(one: RgbImage, other: RgbImage) -> Levels:
-    red, green, blue = np.moveaxis(cv2.absdiff(one, other), 2, 0)
+def _levels(one: _Samples, other: _Samples) -> Levels:
     # Six times as fast as max(axis=2).
-    return np.asarray(np.maximum(np.maximum(red, green), blue), dtype=np.uint8)
+    return np.asarray(reduce(np.maximum, np.moveaxis(cv2.absdiff(one, other), 2, 0)), dtype=np.uint8)
 
 
 def _container(copy: bytes) -> Clause:

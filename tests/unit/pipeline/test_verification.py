@@ -11,6 +11,7 @@ from cleanplate.codecs import coefficients, jpeg
 from cleanplate.codecs.coefficients import scan_from_blocks
 from cleanplate.codecs.images import ImageLimits, bytes_from_picture, picture_from_bytes
 from cleanplate.codecs.splice import coefficients_from_jpeg
+from cleanplate.domain.policy import Action
 from cleanplate.engines.registry import load_inpainter
 from cleanplate.errors import NotAnImageError, NothingToRemoveError, SizeMismatchError
 from cleanplate.pipeline import verification
@@ -355,6 +356,43 @@ def test_ground_that_comes_out_as_it_was_around_a_removed_object_passes() -> Non
     striped[44:56, 60:70] = (255, 0, 0)
 
     assert checked(file_of(striped, "png"), clean)["L2"].verdict is Verdict.PASS
+
+
+def writing() -> np.ndarray:
+    """Black strokes on white paper."""
+    paper = np.full((HEIGHT, WIDTH, 3), 255, dtype=np.uint8)
+    paper[42:58:4, 50:80] = 0
+    return paper
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bar_of_the_colour_of_the_writing_under_it_passes(kind) -> None:
+    original = file_of(writing(), kind)
+    fill = {"limits": LIMITS, "action": Action.FILL}
+
+    copy = clean_image(Original.from_bytes(original, LIMITS), mask(), load_inpainter("opencv"), **fill).content
+
+    assert checked(original, copy)["L2"].verdict is Verdict.PASS
+    assert checked(original, original)["L2"].verdict is Verdict.FAIL
+
+
+def test_an_object_of_one_colour_that_fills_the_mask_is_not_taken_for_a_bar() -> None:
+    image = photograph()
+    image[mask()] = 0
+    original = file_of(image, "png")
+
+    assert checked(original, original)["L2"].verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("ground", [0, 90])
+def test_an_object_that_only_its_transparency_shows_must_go_as_well(ground) -> None:
+    image = np.full((HEIGHT, WIDTH, 4), ground, dtype=np.uint8)
+    image[..., 3] = 0 if ground == 0 else 255
+    image[42:58:4, 50:80, 3] = 255 if ground == 0 else 40
+    original = file_of(image, "png")
+
+    assert checked(original, original)["L2"].verdict is Verdict.FAIL
+    assert checked(original, copy_of(original))["L2"].verdict is Verdict.PASS
 
 
 def with_text(image: np.ndarray) -> bytes:
