@@ -137,6 +137,15 @@ def write_removals(folder: Path, inpainters: Mapping[str, Inpainter]) -> None:
         print(f"{removal.name}: {', '.join(list(pictures)[1:])}")
 
 
+def before_and_after(removal: Removal, inpainter: Inpainter) -> tuple[RgbImage, RgbImage]:
+    """The image and its copy as it is read from its file."""
+    original = Original.from_bytes(_content(removal.source), LIMITS)
+    copy = clean_copy(
+        original, _planned(removal, original.picture), inpainter, limits=LIMITS, detector=load_detector(DETECTOR)
+    )
+    return original.picture.image, picture_from_bytes(copy.content, LIMITS).image
+
+
 def _sheet(pictures: Mapping[str, RgbImage], mask: Mask) -> RgbImage:
     """The whole picture above, the hole from near below."""
     box = bounding_box(mask)
