@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -49,10 +50,10 @@ def clean_folder(
         try:
             with _progress(len(items), shown=err.is_terminal and not as_json) as step:
                 for item in items:
-                    step(str(item.name), 0)
+                    step(_shown(item.name), 0)
                     result = run.result_of(item)
                     results.append(result)
-                    step(str(item.name), 1)
+                    step(_shown(item.name), 1)
                     if as_json:
                         typer.echo(json.dumps(_json(result), ensure_ascii=False))
         except KeyboardInterrupt:
@@ -102,9 +103,14 @@ def _print_results(results: list[Result], places: Places) -> None:
 
 
 def _print_rows(title: str, results: Iterable[Result]) -> None:
-    rows = [(str(result.name), result.message) for result in results]
+    rows = [(_shown(result.name), result.message) for result in results]
     if rows:
         _print_table(title, rows)
+
+
+def _shown(name: PurePath) -> str:
+    """A file's name as it can be printed, whatever bytes it is made of."""
+    return str(name).encode(errors="backslashreplace").decode()
 
 
 def _print_table(title: str, rows: Iterable[tuple[str, str]]) -> None:
@@ -119,7 +125,7 @@ def _print_table(title: str, rows: Iterable[tuple[str, str]]) -> None:
 def _json(result: Result) -> dict[str, Any]:
     certificate = result.certificate
     return {
-        "image": str(result.name),
+        "image": _shown(result.name),
         "outcome": str(result.outcome),
         "copy": None if result.copy is None else str(result.copy),
         "reason": result.reason,

@@ -152,11 +152,23 @@ def _item(places: Places, image: Path) -> Item:
         for path in (image, mask):
             if path is not None and path.is_symlink():
                 raise StorageError(f"{path} is a symbolic link: what it points at may lie elsewhere")
+        if not image.is_file():  # opening a pipe would wait for somebody to write
+            raise StorageError(f"{image} is not a regular file")
+        if not _is_text(name):
+            raise StorageError("its name is not UTF-8: rename it")
         found = format_of(content_of(image, max_bytes=_HEAD_BYTES))
     except CleanplateError as error:
         return Item(name, image, problem=error)
     copy = name.with_name(f"{name.stem}.{found.extension}")
     return Item(name, image, mask if mask is not None and mask.is_file() else None, copy)
+
+
+def _is_text(name: PurePath) -> bool:
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refused_if(item: Item, shared: bool) -> Item:  # noqa: FBT001  (the one thing it looks at)

@@ -3,6 +3,8 @@
 import json
 import os
 import sqlite3
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -288,6 +290,27 @@ def test_links_are_named_and_nothing_behind_them_is_read(run, here) -> None:
 
     assert {name for name, result in results.items() if "symbolic link" in result["message"]} == {"link.png", "folder"}
     assert files_below(here / "copies") == ["a.png", "day 1/b.jpg"]
+
+
+def test_a_pipe_is_named_and_nobody_waits_for_what_comes_through_it(run, here) -> None:
+    os.mkfifo(here / "images" / "pipe.png")
+
+    results, summary = lines(run("--json"))
+
+    assert results["pipe.png"]["message"].endswith("is not a regular file")
+    assert (summary["made"], summary["failed"]) == (2, 1)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems have no such names")
+@pytest.mark.parametrize("options", [[], ["--rename"]])
+def test_a_name_that_is_not_utf_8_is_refused_with_a_sentence(run, here, options) -> None:
+    for folder, content in (("images", encoded(picture(), "PNG")), ("masks", mask())):
+        Path(os.fsdecode(os.fsencode(here / folder) + b"/caf\xe9.png")).write_bytes(content)
+
+    answer = run(*options)
+
+    assert "is not UTF-8: rename it" in answer.stdout
+    assert "2 made, 1 failed" in answer.stdout
 
 
 def test_a_mask_that_is_a_link_is_refused(run, here) -> None:
