@@ -358,6 +358,40 @@ def test_ground_that_comes_out_as_it_was_around_a_removed_object_passes() -> Non
     assert checked(file_of(striped, "png"), clean)["L2"].verdict is Verdict.PASS
 
 
+def striped(side: int = 120) -> np.ndarray:
+    """Stripes without an end: what goes on under a mask comes out as it was."""
+    return np.where(np.arange(side)[:, np.newaxis, np.newaxis] // 6 % 2, np.uint8(40), np.uint8(200)).repeat(
+        side, axis=1
+    )
+
+
+def verdict_on(original: np.ndarray, copy: np.ndarray, covered: np.ndarray) -> Clause:
+    files = (file_of(image.repeat(3, axis=2), "png") for image in (original, copy))
+    return next(clause for clause in verify(*files, covered, limits=LIMITS).clauses if clause.level == "L2")
+
+
+def test_a_pattern_that_goes_on_under_the_mask_is_no_failure_and_no_proof() -> None:
+    covered = np.zeros((120, 120), dtype=np.bool_)
+    covered[40:80, 40:80] = True
+    original = striped()
+    original[55:62, 55:62] = 120
+
+    assert verdict_on(original, striped(), covered).verdict is Verdict.NOT_CHECKED
+    assert verdict_on(striped(), striped(), covered).verdict is Verdict.NOT_CHECKED
+
+
+def test_an_object_on_a_pattern_that_is_still_there_fails() -> None:
+    covered = np.zeros((120, 120), dtype=np.bool_)
+    covered[40:80, 40:80] = True
+    original = striped()
+    original[55:62, 55:62] = 120
+
+    clause = verdict_on(original, original, covered)
+
+    assert clause.verdict is Verdict.FAIL
+    assert clause.figures["repeated_objects"] == 0
+
+
 def writing() -> np.ndarray:
     """Black strokes on white paper."""
     paper = np.full((HEIGHT, WIDTH, 3), 255, dtype=np.uint8)
