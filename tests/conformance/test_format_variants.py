@@ -78,7 +78,7 @@ def cleaned(content: bytes, inpainter: Inpainter) -> CleanCopy:
     return clean_image(Original.from_bytes(content, LIMITS), MASK, inpainter, limits=LIMITS)
 
 
-# Lossy WebP is left out: its encoder decides for the whole image, so that the originals differ outside the mask as well.
+# Not lossy WebP: its encoder decides for the whole image, so that the originals differ outside the mask as well.
 @pytest.mark.parametrize("engine", sorted(INPAINTERS))
 @pytest.mark.parametrize("variant", [*LOSSLESS, *(name for name in LOSSY if name.startswith("JPEG"))])
 def test_four_things_that_were_hidden_give_one_copy(variant, engine, inpainter_called) -> None:

@@ -14,6 +14,8 @@ from cleanplate.errors import EngineMissingError, WeightsError
 
 _ZIP_MAGIC: Final = b"PK\x03\x04"
 
+_BEGINNING_BYTES: Final = 64
+
 _MIB: Final = 1024 * 1024
 
 
@@ -63,7 +65,8 @@ class Published:
             EngineMissingError: It is not where it should be. The message says what to fetch from where.
         """
         if weights.checkpoint is not None:
-            return self._file_of(weights.checkpoint) or self._missing(f"{weights.checkpoint} is not there")
+            wrong = f"holds no {self.inside}" if weights.checkpoint.is_dir() else "is not there"
+            return self._file_of(weights.checkpoint) or self._missing(f"{weights.checkpoint} {wrong}")
         if weights.folder is None:
             return self._missing("none are set")
         for name in self.names:
@@ -118,11 +121,13 @@ def tensors_in(path: Path) -> Iterator[Mapping[str, StoredTensor]]:
 def _tensors_in(path: Path) -> AbstractContextManager[Mapping[str, StoredTensor]]:
     try:
         with path.open("rb") as file:
-            magic = file.read(len(_ZIP_MAGIC))
+            beginning = file.read(_BEGINNING_BYTES)
     except OSError as error:
         raise WeightsError(str(error.strerror)) from error
-    if magic == _ZIP_MAGIC:
+    if beginning.startswith(_ZIP_MAGIC):
         return tensors_in_archive(path)
+    if beginning and beginning.isascii() and beginning.decode().replace("\n", " ").isprintable():
+        raise WeightsError("it is a text, such as a page or a pointer to the file, not the file itself: fetch it again")
     if path.suffix == ".safetensors":
         return tensors_in_safetensors(path)
     raise WeightsError(

@@ -116,6 +116,13 @@ def test_a_checkpoint_that_is_set_and_missing_is_not_replaced_by_another(tmp_pat
         PUBLISHED.find(Weights(checkpoint=tmp_path / "mine.pt", folder=tmp_path))
 
 
+def test_a_folder_without_weights_is_not_called_missing(tmp_path) -> None:
+    (tmp_path / "mine").mkdir()
+
+    with pytest.raises(EngineMissingError, match=r"mine holds no models/"):
+        PUBLISHED.find(Weights(checkpoint=tmp_path / "mine"))
+
+
 def test_a_file_s_digest_is_that_of_its_bytes(tmp_path) -> None:
     (tmp_path / "big.pt").write_bytes(b"weights")
 
@@ -314,7 +321,16 @@ def test_an_archive_that_torch_did_not_write_is_refused(tmp_path) -> None:
         read(tmp_path / "big.pt")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80\x02N.", b"<html>not found</html>"])
+@pytest.mark.parametrize("name", ["big.pt", "big.safetensors"])
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"version https://git-lfs.github.com/spec/v1\noid"])
+def test_a_download_that_went_wrong_is_called_a_text(tmp_path, content, name) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(WeightsError, match="it is a text"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02N."])
 def test_a_file_of_another_kind_is_refused_with_what_would_be_read(tmp_path, content) -> None:
     (tmp_path / "big.pt").write_bytes(content)
 
