@@ -7,6 +7,8 @@ from cleanplate.domain.image import Mask, RgbImage
 from cleanplate.engines.protocols import Inpainter
 from cleanplate.engines.registry import INPAINTERS, WITH_WEIGHTS
 from cleanplate.errors import ImageError, SizeMismatchError
+from cleanplate.pipeline.composite import erase
+from cleanplate.pipeline.fill import fill
 
 HEIGHT, WIDTH = 48, 64
 
@@ -74,6 +76,14 @@ def test_what_lies_under_the_mask_has_no_influence(inpainter, image, mask) -> No
 
     np.testing.assert_array_equal(fills[0], fills[1])
     np.testing.assert_array_equal(fills[0], fills[2])
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
+def test_whatever_it_paints_a_copy_changes_nowhere_but_under_the_mask(inpainter, image, mask) -> None:
+    filled = fill(erase(image, mask), mask, avoid=np.zeros_like(mask), inpainter=inpainter).image
+
+    np.testing.assert_array_equal(filled[~mask], image[~mask])
+    assert (filled[mask] != image[mask]).any()
 
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
