@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measured(data_dir: Path, rounds: int) -> list[dict[str, Any]]:
     port, backend_port = free_port(), free_port()
     environment = environment_without_ours()
-    files = {"JPEG": _encoded("JPEG", quality=90), "PNG": _encoded("PNG", compress_level=1)}
+    files = {".jpg": _encoded("JPEG", quality=90), ".png": _encoded("PNG", compress_level=1)}
     with scripts_run(data_dir, environment, "--port", str(port), "--backend-port", str(backend_port)) as start_s:
         memory = memory_of(data_dir)
         url = f"http://127.0.0.1:{port}"
@@ -71,11 +71,13 @@ def _measured(data_dir: Path, rounds: int) -> list[dict[str, Any]]:
         product.connect(project)
         return [
             {
-                "file": f"{kind}, {len(content) / 1e6:.1f} MB",
+                "file": f"{suffix}, {len(content) / 1e6:.1f} MB",
                 "masked": masked,
-                **_times([_seconds(product.studio, project, content, masked) for _ in range(rounds)]),
+                **_times(
+                    [_seconds(product.studio, project, (f"photograph{suffix}", content), masked) for _ in range(rounds)]
+                ),
             }
-            for kind, content in files.items()
+            for suffix, content in files.items()
             for masked in HOLES
         ]
 
@@ -84,8 +86,8 @@ def _times(seconds: Sequence[float]) -> dict[str, float]:
     return {"median_s": round(statistics.median(seconds), 2), "slowest_s": round(max(seconds), 2)}
 
 
-def _seconds(studio: Studio, project: int, content: bytes, masked: str) -> float:
-    task = studio.upload(project, "photograph", content)
+def _seconds(studio: Studio, project: int, file: tuple[str, bytes], masked: str) -> float:
+    task = studio.upload(project, *file)
     before = len(studio.copies(project))
     start = time.perf_counter()
     studio.annotate(task, [rectangle(hole, SIZE) for hole in HOLES[masked]])
