@@ -1,25 +1,20 @@
 """Draw docs/img/5-removals.jpg: things before and after, as the product removes them with the engines of the first run.
 
-Run it where the test tools are installed: .venv/bin/python scripts/draw_removals.py
+Run it where the test tools are installed: .venv/bin/python scripts/benchmarks/draw_removals.py
 """
 
-import sys
 from pathlib import Path
 from typing import Final
 
+from fill_removals import REMOVALS, before_and_after
 from PIL import Image, ImageDraw, ImageFont
 
-HERE: Final = Path(__file__).resolve().parent
-CHECKOUT: Final = HERE.parent
-sys.path[:0] = [str(HERE / "benchmarks"), str(CHECKOUT / "backend")]
+from cleanplate.domain.geometry import Box
+from cleanplate.domain.image import RgbImage, size_of
+from cleanplate.engines.registry import load_inpainter
+from cleanplate.settings import Settings
 
-from fill_removals import REMOVALS, before_and_after  # noqa: E402  (found through the line above)
-
-from cleanplate.domain.geometry import Box  # noqa: E402
-from cleanplate.domain.image import RgbImage, size_of  # noqa: E402
-from cleanplate.engines.registry import load_inpainter  # noqa: E402
-from cleanplate.settings import Settings  # noqa: E402
-
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
 PICTURE: Final = CHECKOUT / "docs" / "img" / "5-removals.jpg"
 SHOWN: Final = {
     "plates-parked-cars": ("licence plates", Box(30, 200, 690, 480)),
