@@ -18,11 +18,13 @@ CHECKOUT: Final = Path(__file__).resolve().parents[2]
 PICTURE: Final = CHECKOUT / "docs" / "img" / "5-removals.jpg"
 SHOWN: Final = {
     "plates-parked-cars": ("licence plates", Box(30, 200, 690, 480)),
+    "girl-parked-cars": ("a passer-by", Box(440, 180, 600, 370)),
     "mission-patch": ("a badge", Box(90, 250, 330, 512)),
     "tower": ("a tower", Box(330, 60, 512, 260)),
     "rocket": ("a rocket", Box(210, 90, 440, 427)),
+    "temple": ("a temple", Box(0, 0, 640, 427)),
 }
-HEIGHT_PX: Final = 300
+HEIGHT_PX: Final = 260
 GAP_PX: Final = 6
 TITLE_PX: Final = 30
 INK: Final = (90, 90, 90)

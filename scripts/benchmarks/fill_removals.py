@@ -96,6 +96,7 @@ REMOVALS: Final = (
         PERSON,
         (Pointed(Box(208, 214, 254, 334)), Pointed(Box(484, 232, 526, 333))),
     ),
+    Removal("girl-parked-cars", "3-parked-cars.png", PERSON, (Pointed(Box(484, 232, 526, 333)),)),
     Removal("man-in-doorway", "4-doorway.jpg", PERSON, (Pointed(Box(460, 357, 585, 748)),)),
     Removal("shuttle", "5-astronaut.jpg", THING, (Pointed(Box(354, 0, 472, 290)),)),
     Removal(
