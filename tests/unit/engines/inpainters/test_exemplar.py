@@ -151,28 +151,32 @@ def test_no_trace_of_what_was_hidden_reaches_the_fill(hole) -> None:
     assert len(digests) == 1
 
 
-def test_one_pixel_takes_no_time_and_gets_the_colour_around_it() -> None:
+@pytest.fixture
+def no_patches(monkeypatch) -> None:
+    """Lets a fill fail that looks for patches."""
+    monkeypatch.setattr(exemplar, "completed", None)
+
+
+@pytest.mark.usefixtures("no_patches")
+def test_one_pixel_needs_no_patches_and_gets_the_colour_around_it() -> None:
     image = np.full((400, 600, 3), (200, 120, 40), dtype=np.uint8)
     mask = rectangle(400, 600, slice(200, 201), slice(300, 301))
     image[mask] = 0
 
-    start = time.process_time()
     answer = load().inpaint(image, mask)
 
-    assert time.process_time() - start < 0.5
     np.testing.assert_allclose(answer.image[mask], [[200, 120, 40]], atol=2)
 
 
-def test_a_diagonal_wire_is_quick_and_keeps_what_it_crosses() -> None:
+@pytest.mark.usefixtures("no_patches")
+def test_a_diagonal_wire_needs_no_patches_and_keeps_what_it_crosses() -> None:
     image = sky_over_road(400, 600)
     wire = np.zeros((400, 600), dtype=np.uint8)
     cv2.line(wire, (0, 20), (599, 380), 1, 3)
     mask = wire.astype(bool)
 
-    start = time.process_time()
     filled = load().inpaint(image, mask).image
 
-    assert time.process_time() - start < 1.5
     assert np.abs(filled[mask].astype(int) - image[mask]).mean() < 12
 
 
@@ -184,7 +188,7 @@ def test_a_thick_diagonal_bar_does_not_wait_for_message_passing() -> None:
     start = time.process_time()
     load().inpaint(image, bar.astype(bool))
 
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 20  # without its cap it took 55 s, with it one
 
 
 def test_a_wire_beside_a_large_hole_is_filled_too() -> None:
