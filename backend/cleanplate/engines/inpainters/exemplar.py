@@ -13,8 +13,9 @@ from cleanplate.engines.inpainters.exemplar_parts.grain import with_grain
 from cleanplate.engines.inpainters.exemplar_parts.grid import source_centres
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level, pyramid
 from cleanplate.engines.inpainters.exemplar_parts.seams import blend
-from cleanplate.engines.inpainters.exemplar_parts.smooth import faded, smoothed_over, thin_parts
+from cleanplate.engines.inpainters.exemplar_parts.smooth import smoothed_over, thin_parts
 from cleanplate.engines.inpainters.exemplar_parts.sources import require_allowed
+from cleanplate.engines.inpainters.opencv import faded
 from cleanplate.engines.protocols import Comfort, Inpainting
 from cleanplate.errors import EngineError, EngineMemoryError
 

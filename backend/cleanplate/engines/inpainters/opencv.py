@@ -36,21 +36,34 @@ class OpenCvInpainter:
             require_fit(avoid, size_of(image))
         if mask.all():
             return Inpainting(np.full_like(image, _NO_SOURCE_GREY), confidence=0.0)
-        height, width = mask.shape
-        # In an image of a single row or column OpenCV reads memory that is not the image's.
-        beyond = (0, int(height == 1), 0, int(width == 1), cv2.BORDER_REPLICATE)
-        prefilled = cv2.copyMakeBorder(_prefilled(image, mask), *beyond)
-        hole = cv2.copyMakeBorder(mask.view(np.uint8), *beyond)
         try:
-            filled = cv2.inpaint(prefilled, hole, _RADIUS_PX, cv2.INPAINT_TELEA)
+            return Inpainting(faded(image, mask))
         except cv2.error as error:
             raise _translated(error, image) from error
-        return Inpainting(np.ascontiguousarray(filled[:height, :width]))
 
 
 def load() -> OpenCvInpainter:
     """Make the inpainter; there is nothing to load."""
     return OpenCvInpainter()
+
+
+def faded(image: RgbImage, mask: Mask) -> RgbImage:
+    """Carry colours and edges a few pixels into a hole, and fade them further in.
+
+    Args:
+        image: (H, W, 3); what lies under the mask is not looked at.
+        mask: (H, W), not all True.
+
+    Raises:
+        cv2.error: There is no room for an image this size.
+    """
+    height, width = mask.shape
+    # In an image of a single row or column OpenCV reads memory that is not the image's.
+    beyond = (0, int(height == 1), 0, int(width == 1), cv2.BORDER_REPLICATE)
+    prefilled = cv2.copyMakeBorder(_prefilled(image, mask), *beyond)
+    hole = cv2.copyMakeBorder(mask.view(np.uint8), *beyond)
+    filled = cv2.inpaint(prefilled, hole, _RADIUS_PX, cv2.INPAINT_TELEA)
+    return np.ascontiguousarray(filled[:height, :width])
 
 
 def _prefilled(image: RgbImage, mask: Mask) -> RgbImage:

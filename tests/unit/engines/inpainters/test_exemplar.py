@@ -229,6 +229,22 @@ def test_tiny_images_are_filled(height, width) -> None:
     np.testing.assert_allclose(filled.astype(int), expected, atol=2)
 
 
+@pytest.mark.parametrize("shape", [(1, 30), (30, 1)])
+def test_an_image_of_a_single_row_or_column_is_filled_from_its_own_pixels_only(shape) -> None:
+    image = np.full((*shape, 3), 200, dtype=np.uint8)
+    mask = np.zeros(shape, dtype=np.bool_)
+    mask.flat[5:9] = True
+
+    fills = []
+    for level in range(0, 256, 15):
+        junk = [np.full(size, level, dtype=np.uint8) for size in range(1, 2000, 7)]
+        del junk
+        fills.append(load().inpaint(image, mask).image)
+
+    assert len({filled.tobytes() for filled in fills}) == 1
+    np.testing.assert_allclose(fills[0].astype(int), 200, atol=2)
+
+
 def test_a_hole_that_leaves_too_little_to_copy_is_smoothed_over_and_not_trusted() -> None:
     image = np.full((100, 100, 3), (60, 120, 180), dtype=np.uint8)
     mask = rectangle(100, 100, slice(4, 96), slice(4, 96))

@@ -12,7 +12,6 @@ from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
 THIN_RADIUS_PX: Final = 3.0
 """In holes with no larger circle, smooth fills beat copied ones."""
 
-_TELEA_RADIUS_PX: Final = 3
 _APART_PX: Final = 2 * REACH_PX + 1
 _MOST_MEMBRANE_PIXELS: Final = 1_500_000
 
@@ -32,21 +31,6 @@ def thin_parts(hole: Mask) -> Mask:
     thin = hole.copy()
     thin[window] &= ~thick[islands]
     return thin
-
-
-def faded(image: RgbImage, hole: Mask) -> RgbImage:
-    """Carry colours and edges a few pixels into a thin hole.
-
-    A. Telea, "An Image Inpainting Technique Based on the Fast Marching Method", 2004.
-
-    Args:
-        image: (H, W, 3); what lies in the hole is not looked at.
-        hole: (H, W), not all True.
-    """
-    prefilled = image.copy()
-    # OpenCV lets masked pixels at the image's border take part: they get a colour that tells nothing.
-    prefilled[hole] = np.rint(image[~hole].mean(axis=0)).astype(np.uint8)
-    return np.asarray(cv2.inpaint(prefilled, hole.view(np.uint8), _TELEA_RADIUS_PX, cv2.INPAINT_TELEA))
 
 
 def smoothed_over(image: RgbImage, hole: Mask) -> RgbImage:
