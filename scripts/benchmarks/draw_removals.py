@@ -6,7 +6,7 @@ Run it where the test tools are installed: .venv/bin/python scripts/benchmarks/d
 from pathlib import Path
 from typing import Final
 
-from fill_removals import REMOVALS, before_and_after
+from fill_removals import REMOVALS, copied, planned
 from PIL import Image, ImageDraw, ImageFont
 
 from cleanplate.domain.geometry import Box
@@ -38,7 +38,9 @@ def main() -> None:
     for removal in REMOVALS:
         if removal.name in SHOWN:
             title, box = SHOWN[removal.name]
-            columns.append((title, [_cut(image, box) for image in before_and_after(removal, inpainter)]))
+            original, plan = planned(removal)
+            after, _ = copied(original, plan, inpainter)
+            columns.append((title, [_cut(image, box) for image in (original.picture.image, after)]))
     width = sum(cells[0].width + GAP_PX for _, cells in columns) - GAP_PX
     sheet = Image.new("RGB", (width, 2 * HEIGHT_PX + GAP_PX + TITLE_PX), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=17)

@@ -9,24 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from fill_sheets import cell, tinted, write_png
 from mask_subjects import file_of
 
-from cleanplate.codecs.images import ImageLimits, Picture, picture_from_bytes
+from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Mask, RgbImage, size_of
 from cleanplate.domain.mask import bounding_box
 from cleanplate.domain.policy import Policy
 from cleanplate.domain.prompt import Prompt
 from cleanplate.domain.region import Region, Shape
-from cleanplate.engines.protocols import Inpainter
+from cleanplate.engines.protocols import Detector, Inpainter
 from cleanplate.engines.registry import load_detector, load_segmenter
 from cleanplate.label_studio.config import LabelConfig
 from cleanplate.pipeline.clean import Original, clean_copy
-from cleanplate.pipeline.plan import grid_of, plan_removal
+from cleanplate.pipeline.plan import Plan, grid_of, plan_removal
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 SEGMENTER: Final = "graphcut"
@@ -121,30 +121,37 @@ REMOVALS: Final = (
 def write_removals(folder: Path, inpainters: Mapping[str, Inpainter]) -> None:
     """Write for each removal a sheet of before, mask and all afters, and each after on its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    detector = load_detector(DETECTOR)
     for removal in REMOVALS:
-        original = Original.from_bytes(_content(removal.source), LIMITS)
-        picture = original.picture
-        plan = _planned(removal, picture)
-        pictures = {"before": picture.image, f"mask {plan.mask.mean():.1%}": tinted(picture.image, plan.mask)}
+        original, plan = planned(removal)
+        image = original.picture.image
+        pictures = {"before": image, f"mask {plan.mask.mean():.1%}": tinted(image, plan.mask)}
         for name, inpainter in inpainters.items():
-            copy = clean_copy(original, plan, inpainter, limits=LIMITS, detector=detector)
-            confidence = copy.certificate.parameters["confidence"]
+            after, confidence = copied(original, plan, inpainter)
             sure = "" if confidence is None else f", sure {confidence:.2f}"
-            image = picture_from_bytes(copy.content, LIMITS).image
-            pictures[f"{name}{sure}"] = image
-            write_png(folder / f"{removal.name}-{name}.png", image)
+            pictures[f"{name}{sure}"] = after
+            write_png(folder / f"{removal.name}-{name}.png", after)
         write_png(folder / f"{removal.name}.png", _sheet(pictures, plan.mask))
         print(f"{removal.name}: {', '.join(list(pictures)[1:])}")
 
 
-def before_and_after(removal: Removal, inpainter: Inpainter) -> tuple[RgbImage, RgbImage]:
-    """The image and its copy as it is read from its file."""
+def planned(removal: Removal) -> tuple[Original, Plan]:
+    """The picture of a removal, and what is to be done to it."""
     original = Original.from_bytes(_content(removal.source), LIMITS)
-    copy = clean_copy(
-        original, _planned(removal, original.picture), inpainter, limits=LIMITS, detector=load_detector(DETECTOR)
-    )
-    return original.picture.image, picture_from_bytes(copy.content, LIMITS).image
+    image = original.picture.image
+    config, label = removal.label
+    wanted = [(label, pointed) for pointed in removal.removed] + [(KEEP, pointed) for pointed in removal.kept]
+    regions = [
+        Region(f"{number}", "brush", name, Shape.BRUSH, _segmented(image, pointed))
+        for number, (name, pointed) in enumerate(wanted)
+    ]
+    grid = grid_of(original.picture.container)
+    return original, plan_removal(regions, prompts=(), policy=policy_of(config), size=size_of(image), grid=grid)
+
+
+def copied(original: Original, plan: Plan, inpainter: Inpainter) -> tuple[RgbImage, float | None]:
+    """The copy as it is read from its file, and how sure the inpainter is."""
+    copy = clean_copy(original, plan, inpainter, limits=LIMITS, detector=_detector())
+    return picture_from_bytes(copy.content, LIMITS).image, copy.certificate.parameters["confidence"]
 
 
 def _sheet(pictures: Mapping[str, RgbImage], mask: Mask) -> RgbImage:
@@ -156,17 +163,6 @@ def _sheet(pictures: Mapping[str, RgbImage], mask: Mask) -> RgbImage:
     whole = np.hstack([cell(image, text, SHOWN_PX) for text, image in pictures.items()])
     near = np.hstack([cell(image[window], text, SHOWN_PX) for text, image in pictures.items()])
     return np.vstack([whole, near])
-
-
-def _planned(removal: Removal, picture: Picture) -> Any:
-    config, label = removal.label
-    size = size_of(picture.image)
-    wanted = [(label, pointed) for pointed in removal.removed] + [(KEEP, pointed) for pointed in removal.kept]
-    regions = [
-        Region(f"{number}", "brush", name, Shape.BRUSH, _segmented(picture.image, pointed))
-        for number, (name, pointed) in enumerate(wanted)
-    ]
-    return plan_removal(regions, prompts=(), policy=policy_of(config), size=size, grid=grid_of(picture.container))
 
 
 def _segmented(image: RgbImage, pointed: Pointed) -> Mask:
@@ -187,6 +183,11 @@ def _segmented(image: RgbImage, pointed: Pointed) -> Mask:
 def _content(source: str) -> bytes:
     package, colon, name = source.partition(":")
     return (file_of(package, name) if colon else CHECKOUT / "samples" / source).read_bytes()
+
+
+@cache
+def _detector() -> Detector:
+    return load_detector(DETECTOR)
 
 
 @cache
