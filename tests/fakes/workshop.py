@@ -30,7 +30,7 @@ from cleanplate.pipeline.places import Places
 from cleanplate.pipeline.publish import Publisher
 from cleanplate.storage.ledger import Ledger
 from cleanplate.storage.names import Names
-from fakes.label_studio import TOKEN
+from fakes.label_studio import TOKEN, FakeLabelStudio
 
 if TYPE_CHECKING:
     from cleanplate.engines.protocols import Detector
@@ -81,6 +81,21 @@ def rectangle(box: tuple[int, int, int, int], label: str = "Face", region_id: st
             "rectanglelabels": [label],
         },
     }
+
+
+def local_task(fake: FakeLabelStudio, **storage: object) -> int:
+    """A task of a new project whose image lies in the folder "street", which a storage of the project imports."""
+    project = fake.add_project(CONFIG)
+    fake.storages[1] = {
+        "id": 1,
+        "project": project,
+        "path": str(fake.document_root / "street"),
+        "recursive_scan": True,
+        "regex_filter": None,
+        "title": "street",
+        **storage,
+    }
+    return fake.add_task(project, {"image": "http://studio/data/local-files/?d=street/day%201/a%20b.png"})
 
 
 def redness(content: bytes, box: tuple[int, int, int, int] = FACE) -> float:

@@ -4,9 +4,7 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +14,19 @@ from cleanplate.codecs.images import picture_from_bytes
 from cleanplate.jobs.job import Job, JobState
 from fakes.jpeg_files import HAS_JPEGLIB
 from fakes.label_studio import FakeLabelStudio
-from fakes.workshop import CONFIG, FACE, HEIGHT, LIMITS, TREE, WIDTH, Workshop, photograph, rectangle, redness
+from fakes.workshop import (
+    CONFIG,
+    FACE,
+    HEIGHT,
+    LIMITS,
+    TREE,
+    WIDTH,
+    Workshop,
+    local_task,
+    photograph,
+    rectangle,
+    redness,
+)
 
 OUR_NAME = re.compile(r"/data/upload/\d+/[0-9a-f]{8}-[a-z2-7]{32}\.(png|jpg)")
 
@@ -551,34 +561,6 @@ def test_of_two_tasks_made_for_one_copy_at_once_one_remains(label_studio, worksh
 
 
 # Local files
-
-
-@pytest.fixture
-def root(tmp_path) -> Path:
-    folder = tmp_path / "files"
-    (folder / "street" / "day 1").mkdir(parents=True)
-    (folder / "street" / "day 1" / "a b.png").write_bytes(photograph())
-    return folder
-
-
-@pytest.fixture
-def local(root) -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio(document_root=root) as fake:
-        yield fake
-
-
-def local_task(fake: FakeLabelStudio, **storage: object) -> int:
-    project = fake.add_project(CONFIG)
-    fake.storages[1] = {
-        "id": 1,
-        "project": project,
-        "path": str(fake.document_root / "street"),
-        "recursive_scan": True,
-        "regex_filter": None,
-        "title": "street",
-        **storage,
-    }
-    return fake.add_task(project, {"image": "http://studio/data/local-files/?d=street/day%201/a%20b.png"})
 
 
 def test_the_copy_of_a_local_file_lies_beside_the_folder_that_is_imported(local, root, tmp_path) -> None:

@@ -1,6 +1,6 @@
 """Files that a job put and did not live to publish: none stays, and none is taken away that a copy shows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -13,7 +13,7 @@ import structlog
 from cleanplate.jobs.job import JobState
 from cleanplate.storage.ledger import StoredFile
 from fakes.label_studio import FakeLabelStudio
-from fakes.workshop import CONFIG, FACE, Workshop, photograph, rectangle, redness
+from fakes.workshop import CONFIG, FACE, Workshop, local_task, photograph, rectangle, redness
 
 SMALL = (0, 0, 9, 9)
 
@@ -393,26 +393,8 @@ def test_it_is_tidied_up_at_once_and_again_and_not_when_told_to_stop(label_studi
 # Local files
 
 
-@pytest.fixture
-def root(tmp_path) -> Path:
-    folder = tmp_path / "files"
-    (folder / "street" / "day 1").mkdir(parents=True)
-    (folder / "street" / "day 1" / "a b.png").write_bytes(photograph())
-    return folder
-
-
-@pytest.fixture
-def local(root) -> Iterator[FakeLabelStudio]:
-    with FakeLabelStudio(document_root=root) as fake:
-        yield fake
-
-
 def annotated_local(fake: FakeLabelStudio) -> int:
-    project = fake.add_project(CONFIG)
-    storage = {"path": str(fake.document_root / "street"), "recursive_scan": True, "regex_filter": None, "title": ""}
-    fake.storages[1] = {"id": 1, "project": project, **storage}
-    task = fake.add_task(project, {"image": "http://studio/data/local-files/?d=street/day%201/a%20b.png"})
-    return fake.annotate(task, [rectangle(SMALL)])
+    return fake.annotate(local_task(fake), [rectangle(SMALL)])
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=NAMES)
