@@ -1,12 +1,13 @@
 """Places in an image as flat numbers, and which of them may be copied."""
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cleanplate.domain.image import Mask
+from cleanplate.domain.image import Mask, size_of
+from cleanplate.domain.mask import bounding_box
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -14,6 +15,8 @@ Shorts: TypeAlias = npt.NDArray[np.int16]
 
 Places: TypeAlias = npt.NDArray[np.int32]
 """Pixels by number: row * width + column."""
+
+_Array = TypeVar("_Array", Floats, npt.NDArray[np.uint8])
 
 REACH_PX: Final = 3
 """How far a patch reaches from its centre: patches are 7 × 7."""
@@ -56,11 +59,23 @@ def window_of(mask: Mask, margin_px: int) -> tuple[slice, slice]:
         mask: (h, w), at least one pixel True.
         margin_px: how much more on each side.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return (
-        slice(max(0, int(rows[0]) - margin_px), min(mask.shape[0], int(rows[-1]) + 1 + margin_px)),
-        slice(max(0, int(columns[0]) - margin_px), min(mask.shape[1], int(columns[-1]) + 1 + margin_px)),
-    )
+    box = bounding_box(mask)
+    assert box is not None, "a hole has pixels"  # noqa: S101
+    return box.grown(margin_px).slices(size_of(mask))
+
+
+def halved(array: _Array, border: int = cv2.BORDER_CONSTANT) -> _Array:
+    """Half as wide and high: every pixel of the result is the mean of 2 × 2, so places double exactly.
+
+    Args:
+        array: (h, w) or (h, w, channels).
+        border: what a row or a column is filled up with if there is an odd number of them, as OpenCV has it; with
+            BORDER_CONSTANT, zeros.
+    """
+    beyond = array.shape[0] % 2, array.shape[1] % 2
+    whole = cv2.copyMakeBorder(array, 0, beyond[0], 0, beyond[1], border, value=0) if any(beyond) else array
+    half = cv2.resize(whole, (whole.shape[1] // 2, whole.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    return np.asarray(half, dtype=array.dtype)
 
 
 def depths(mask: Mask) -> Floats:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from cleanplate.domain.image import Mask
-from cleanplate.engines.inpainters.exemplar_parts.grid import Floats
+from cleanplate.engines.inpainters.exemplar_parts.grid import Floats, halved
 
 _EPSILON: Final = np.float32(1e-6)
 
@@ -30,19 +30,13 @@ def _filled(weighted: Floats, weight: Floats) -> Floats:
     solid = np.asarray(weighted / np.maximum(weight, _EPSILON)[..., np.newaxis], dtype=np.float32)
     if weight.min() >= 1 or (height, width) == (1, 1):
         return solid
-    even = (height + height % 2, width + width % 2)
-    small_weight = _shrunk(weight, even)
-    small = _shrunk(weighted, even)
+    small_weight = halved(weight)
+    small = halved(weighted)
     # A coarse pixel of which anything is known is known: its colour reaches no further than its neighbours.
     trust = np.minimum(4 * small_weight, np.float32(1))
     scale = (trust / np.maximum(small_weight, _EPSILON))[..., np.newaxis]
     coarse = _filled(np.asarray(small * scale, dtype=np.float32), trust)
-    smooth = cv2.resize(coarse, (even[1], even[0]), interpolation=cv2.INTER_LINEAR)[:height, :width]
+    twice = (2 * coarse.shape[1], 2 * coarse.shape[0])
+    smooth = cv2.resize(coarse, twice, interpolation=cv2.INTER_LINEAR)[:height, :width]
     share = np.minimum(weight, 1)[..., np.newaxis]
     return np.asarray(share * solid + (1 - share) * smooth.reshape(weighted.shape), dtype=np.float32)
-
-
-def _shrunk(array: Floats, even: tuple[int, int]) -> Floats:
-    height, width = array.shape[:2]
-    padded = cv2.copyMakeBorder(array, 0, even[0] - height, 0, even[1] - width, cv2.BORDER_CONSTANT, value=0)
-    return np.asarray(cv2.resize(padded, (even[1] // 2, even[0] // 2), interpolation=cv2.INTER_AREA))

@@ -13,6 +13,7 @@ from cleanplate.engines.inpainters.exemplar_parts.grid import (
     Floats,
     Places,
     depths,
+    halved,
     inscribed_radius,
     places,
     reached,
@@ -111,7 +112,7 @@ def pyramid(finest: Level) -> tuple[Level, ...]:
     """Halve a level until its hole is hardly wider than a patch; the finest comes first."""
     levels = [finest]
     while inscribed_radius(levels[-1].hole) > REACH_PX:
-        smaller = _halved(levels[-1])
+        smaller = _smaller(levels[-1])
         if (
             min(smaller.shape) < LEAST_SIDE_PX
             or np.count_nonzero(smaller.centres) < LEAST_SOURCES
@@ -127,30 +128,16 @@ def _textured(levels: list[Level]) -> tuple[Level, ...]:
     searched = [at for at, level in enumerate(levels) if level.hole.size <= MOST_SEARCHED_PIXELS]
     for at in range(min(searched, default=len(levels)) + 1, len(levels)):
         finer = levels[at - 1]
-        texture = _shrunk(finer.rough, _even(finer.shape))
-        levels[at] = replace(levels[at], texture=texture)
+        levels[at] = replace(levels[at], texture=halved(finer.rough, cv2.BORDER_REPLICATE))
     return tuple(levels)
 
 
-def _halved(level: Level) -> Level:
-    # Every pixel of the result covers 2 × 2: places double exactly from level to level.
-    half = _even(level.hole.shape)
-    known = _PARTS - _shrunk(_PARTS * level.hole.view(np.uint8), half)
-    image = _shrunk(level.image, half)
+def _smaller(level: Level) -> Level:
+    known = _PARTS - halved(_PARTS * level.hole.view(np.uint8), cv2.BORDER_REPLICATE)
+    image = halved(level.image, cv2.BORDER_REPLICATE)
     hole = known < KNOWN_SHARE * _PARTS
     mixed = (known > 0) & (known < _PARTS)
     image[mixed] = np.clip(np.rint(image[mixed] * (_PARTS / known[mixed, np.newaxis])), 0, 255).astype(np.uint8)
     image[hole] = 0
-    usable = _shrunk(_PARTS * level.usable.view(np.uint8), half) == _PARTS
+    usable = halved(_PARTS * level.usable.view(np.uint8), cv2.BORDER_REPLICATE) == _PARTS
     return Level(image, hole, usable)
-
-
-def _even(shape: tuple[int, int]) -> tuple[int, int]:
-    return shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
-
-
-def _shrunk(array: np.ndarray, even: tuple[int, int]) -> np.ndarray:
-    height, width = array.shape[:2]
-    if (height, width) != even:
-        array = cv2.copyMakeBorder(array, 0, even[0] - height, 0, even[1] - width, cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(array, (even[1] // 2, even[0] // 2), interpolation=cv2.INTER_AREA))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from cleanplate.domain.image import Mask, RgbImage
-from cleanplate.engines.inpainters.exemplar_parts.grid import Floats, Places, window_of
+from cleanplate.engines.inpainters.exemplar_parts.grid import Floats, Places, halved, window_of
 
 EDGE_FROM: Final = 30.0
 EDGE_TO: Final = 80.0
@@ -90,14 +90,14 @@ def _cycle(solution: Floats, pull: Floats, inner: Floats, screening: float) -> F
         return solution
     for _ in range(_SMOOTHINGS):
         solution = _smoothed(solution, pull, inner, screening)
-    even = (height + height % 2, width + width % 2)
     left_over = _left_over(solution, pull, screening)
     left_over *= inner
-    coarse_inner = np.rint(_shrunk(inner, even))
+    coarse_inner = np.rint(halved(inner))
     # A cell twice as wide: the same equation with four times the right side and screening.
     start = np.zeros_like(coarse_inner)
-    coarse = _cycle(start, 4 * _shrunk(left_over, even), coarse_inner, 4 * screening)
-    fine = cv2.resize(coarse, (even[1], even[0]), interpolation=cv2.INTER_LINEAR)[:height, :width]
+    coarse = _cycle(start, 4 * halved(left_over), coarse_inner, 4 * screening)
+    twice = (2 * coarse.shape[1], 2 * coarse.shape[0])
+    fine = cv2.resize(coarse, twice, interpolation=cv2.INTER_LINEAR)[:height, :width]
     solution = np.asarray(solution + fine * inner, dtype=np.float32)
     for _ in range(_SMOOTHINGS):
         solution = _smoothed(solution, pull, inner, screening)
@@ -117,12 +117,3 @@ def _smoothed(solution: Floats, pull: Floats, inner: Floats, screening: float) -
     step *= np.float32(_DAMPING / (4 + screening))
     step += solution
     return step
-
-
-def _shrunk(array: Floats, even: tuple[int, int]) -> Floats:
-    height, width = array.shape[:2]
-    beyond = even[0] - height, even[1] - width
-    whole = (
-        cv2.copyMakeBorder(array, 0, beyond[0], 0, beyond[1], cv2.BORDER_CONSTANT, value=0) if any(beyond) else array
-    )
-    return np.asarray(cv2.resize(whole, (even[1] // 2, even[0] // 2), interpolation=cv2.INTER_AREA))

@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 
 from cleanplate.domain.image import Mask, RgbImage
-from cleanplate.engines.inpainters.exemplar_parts.grid import REACH_PX, depths, window_of
+from cleanplate.engines.inpainters.exemplar_parts.grid import PATCH_PX, depths, reached, window_of
 from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
 
 THIN_RADIUS_PX: Final = 3.0
 """In holes with no larger circle, smooth fills beat copied ones."""
 
-_APART_PX: Final = 2 * REACH_PX + 1
 _MOST_MEMBRANE_PIXELS: Final = 1_500_000
 
 
@@ -22,10 +21,9 @@ def thin_parts(hole: Mask) -> Mask:
     Args:
         hole: (H, W), neither all True nor all False.
     """
-    window = window_of(hole, _APART_PX)
+    window = window_of(hole, PATCH_PX)
     inner = np.ascontiguousarray(hole[window])
-    near = cv2.dilate(inner.view(np.uint8), np.ones((_APART_PX, _APART_PX), dtype=np.uint8))
-    count, islands = cv2.connectedComponents(near, connectivity=8)
+    count, islands = cv2.connectedComponents(reached(inner).view(np.uint8), connectivity=8)
     thick = np.zeros(count, dtype=np.bool_)
     thick[islands[depths(inner) > THIN_RADIUS_PX]] = True
     thin = hole.copy()
