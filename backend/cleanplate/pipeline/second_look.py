@@ -125,8 +125,9 @@ def likeness(image: RgbImage, mask: Mask, avoid: Mask) -> float:
         mask: (H, W), what was filled.
         avoid: (H, W), the other regions.
     """
-    regions, holes = _largest(avoid & ~mask, _MAX_REGIONS), _largest(mask, _MAX_HOLES)
-    return max((_likeness(image, mask, avoid, region, hole) for region in regions for hole in holes), default=0.0)
+    others = avoid & ~mask
+    regions, holes = _largest(others, _MAX_REGIONS), _largest(mask, _MAX_HOLES)
+    return max((_likeness(image, mask, others, region, hole) for region in regions for hole in holes), default=0.0)
 
 
 def _kinds(detector: Detector, wanted: Collection[str]) -> list[str]:
@@ -167,7 +168,7 @@ def _shown(image: RgbImage, mask: Mask) -> tuple[RgbImage, Mask]:
         return np.ascontiguousarray(image), mask
     sides = (max(round(width * scale), 1), max(round(height * scale), 1))
     small = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.uint8), _resized(mask.astype(np.float32), scale) > _KNOWN_SHARE
+    return np.asarray(small, dtype=np.uint8), _shrunk_mask(mask, scale) > _KNOWN_SHARE
 
 
 def _holes(mask: Mask) -> list[Box]:
@@ -184,7 +185,7 @@ def _is_in_the_fill(found: Detection, mask: Mask) -> bool:
     return bool(part.size and part.mean() >= _IN_THE_FILL)
 
 
-def _likeness(image: RgbImage, mask: Mask, avoid: Mask, region: Box, hole: Box) -> float:
+def _likeness(image: RgbImage, mask: Mask, others: Mask, region: Box, hole: Box) -> float:
     size = size_of(image)
     side_px = max(region.width, region.height)
     # As much around the hole as lets a copy lie in it by half.
@@ -192,7 +193,7 @@ def _likeness(image: RgbImage, mask: Mask, avoid: Mask, region: Box, hole: Box) 
     scale = min(1.0, _TEMPLATE_SIDE_PX / side_px, _MAX_PLACE_SIDE_PX / max(around.width, around.height))
     place = around.slices(size)
     source = region.slices(size)
-    templates = _templates(_shrunk(image[source], scale), _shrunk_mask((avoid & ~mask)[source], scale))
+    templates = _templates(_shrunk(image[source], scale), _shrunk_mask(others[source], scale))
     ground, filled = _shrunk(image[place], scale), _shrunk_mask(mask[place], scale)
     return max((_best(ground, filled, template) for template in templates), default=0.0)
 
