@@ -5,13 +5,13 @@ from pathlib import Path
 
 import structlog
 
-from cleanplate.app.engine_weights import weights_for
+from cleanplate.app.choices import detector_for, inpainter_for, limits_for
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.image import RgbImage
 from cleanplate.domain.policy import Approval
 from cleanplate.engines.embeddings import EmbeddingCache
 from cleanplate.engines.protocols import Detector, Inpainter, Segmenter
-from cleanplate.engines.registry import load_detector, load_inpainter, load_segmenter
+from cleanplate.engines.registry import load_segmenter
 from cleanplate.errors import PolicyError, SettingsError, StorageUnavailableError
 from cleanplate.jobs.sqlite import SqliteQueue
 from cleanplate.jobs.sweep import Sweeper
@@ -25,7 +25,7 @@ from cleanplate.pipeline.places import Places
 from cleanplate.pipeline.predict import Predictor
 from cleanplate.pipeline.publish import Publisher
 from cleanplate.pipeline.turns import Conversations
-from cleanplate.settings import NO_ENGINE, Settings
+from cleanplate.settings import Settings
 from cleanplate.storage.ledger import Ledger
 from cleanplate.storage.names import Names, load_or_create_key
 
@@ -101,17 +101,17 @@ class Application:
     @cached_property
     def inpainter(self) -> Inpainter:
         """Fills what is removed. Raises EngineError if it cannot be loaded."""
-        return load_inpainter(self.settings.inpainter, weights_for(self.settings.inpainter, self.settings))
+        return inpainter_for(self.settings)
 
     @cached_property
     def detector(self) -> Detector | None:
         """Finds what nobody labelled. Raises EngineError if it cannot be loaded. None if there is to be none."""
-        return None if self.settings.detector == NO_ENGINE else load_detector(self.settings.detector)
+        return detector_for(self.settings)
 
     @property
     def limits(self) -> ImageLimits:
         """Which images are refused for their size."""
-        return ImageLimits(max_pixels=self.settings.max_image_pixels, max_bytes=self.settings.max_image_bytes)
+        return limits_for(self.settings)
 
     @cached_property
     def approvals(self) -> Approvals:

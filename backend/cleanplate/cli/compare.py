@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from cleanplate.cli.files import content_of, naming, require_free, write
+from cleanplate.cli.images import MaskFile
 from cleanplate.cli.output import JsonOption, err, errors_as_sentences, out, print_json
 from cleanplate.cli.start import settings_of_command
 
@@ -26,12 +27,7 @@ def compare(
     image: Annotated[
         Path, typer.Argument(metavar="IMAGE", exists=True, dir_okay=False, help="A JPEG, PNG, WebP or TIFF image.")
     ],
-    mask: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MASK", exists=True, dir_okay=False, help="A PNG of the same size; non-zero is removed."
-        ),
-    ],
+    mask: MaskFile,
     out_file: Annotated[
         Path, typer.Argument(metavar="OUT", help="Where the sheet goes: a page (.html) or a picture (.png).")
     ],
@@ -47,20 +43,19 @@ def compare(
 
     A solid fill, a mosaic and every inpainter, with times and what changed. It shows the original: keep it private.
     """
-    from cleanplate.cli.contact_sheet import page_of, sheet_of  # noqa: PLC0415  (the command line starts fast)
+    from cleanplate.app.choices import detector_for, limits_for  # noqa: PLC0415  (the command line starts fast)
+    from cleanplate.cli.contact_sheet import page_of, sheet_of  # noqa: PLC0415
     from cleanplate.cli.contact_sheet_picture import picture_of  # noqa: PLC0415
-    from cleanplate.codecs.images import ImageLimits, mask_from_png  # noqa: PLC0415
+    from cleanplate.codecs.images import mask_from_png  # noqa: PLC0415
     from cleanplate.domain.image import size_of  # noqa: PLC0415
     from cleanplate.domain.mask import require_fit  # noqa: PLC0415
-    from cleanplate.engines.registry import load_detector  # noqa: PLC0415
     from cleanplate.errors import StorageError  # noqa: PLC0415
     from cleanplate.pipeline.clean import Original  # noqa: PLC0415
     from cleanplate.pipeline.comparison import trials  # noqa: PLC0415
-    from cleanplate.settings import NO_ENGINE  # noqa: PLC0415
 
     with errors_as_sentences(as_json=as_json):
         settings = settings_of_command()
-        limits = ImageLimits(max_pixels=settings.max_image_pixels, max_bytes=settings.max_image_bytes)
+        limits = limits_for(settings)
         if out_file.suffix.lower() not in _SUFFIXES:
             raise StorageError(f"{out_file} is neither a page nor a picture: name it .html or .png")
         require_free(out_file, sources=(image, mask), overwrite=force)
@@ -70,7 +65,7 @@ def compare(
             covered = mask_from_png(content_of(mask, max_bytes=limits.max_bytes), limits)
             require_fit(covered, size_of(original.picture.image))
         candidates, missing = _candidates(settings, inpainters)
-        detector = None if settings.detector == NO_ENGINE else load_detector(settings.detector)
+        detector = detector_for(settings)
         done: list[Trial] = []
         with err.status("Comparing …") as status:
             for trial in trials(original, covered, candidates, limits=limits, detector=detector):
@@ -92,9 +87,9 @@ def compare(
 
 def _candidates(settings: "Settings", names: str | None) -> "tuple[list[Candidate], list[tuple[str, str]]]":
     """The ways to try, and the inpainters that cannot be, with why. One that was asked for by name must be there."""
-    from cleanplate.app.engine_weights import weights_for  # noqa: PLC0415  (the command line starts fast)
+    from cleanplate.app.choices import inpainter_for  # noqa: PLC0415  (the command line starts fast)
     from cleanplate.domain.policy import Action  # noqa: PLC0415
-    from cleanplate.engines.registry import INPAINTERS, load_inpainter  # noqa: PLC0415
+    from cleanplate.engines.registry import INPAINTERS  # noqa: PLC0415
     from cleanplate.errors import EngineError  # noqa: PLC0415
     from cleanplate.pipeline.comparison import Candidate  # noqa: PLC0415
 
@@ -102,14 +97,13 @@ def _candidates(settings: "Settings", names: str | None) -> "tuple[list[Candidat
     inpainters, missing = [], []
     for name in dict.fromkeys(asked) or sorted(INPAINTERS):
         try:
-            inpainters.append(Candidate(name, Action.REMOVE, load_inpainter(name, weights_for(name, settings))))
+            inpainters.append(Candidate(name, Action.REMOVE, inpainter_for(settings, name)))
         except EngineError as error:
             if asked:
                 raise
             missing.append((name, str(error)))
     # The traditional ways need no inpainter, but every copy is made with one at hand.
-    name = settings.inpainter
-    any_inpainter = inpainters[0].inpainter if inpainters else load_inpainter(name, weights_for(name, settings))
+    any_inpainter = inpainters[0].inpainter if inpainters else inpainter_for(settings)
     traditional = [
         Candidate("solid fill", Action.FILL, any_inpainter),
         Candidate("mosaic", Action.PIXELATE, any_inpainter),

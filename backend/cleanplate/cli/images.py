@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cleanplate.cli.removal import Removal
-    from cleanplate.codecs.images import ImageLimits
     from cleanplate.pipeline.certificate import Clause
-    from cleanplate.settings import Settings
 
 _MARKS: Final = {
     "pass": "[green]✓ pass[/green]",
@@ -182,12 +180,13 @@ def verify(
 
     The three files are all it needs. The exit code is 1 if the copy breaks the contract.
     """
-    from cleanplate.codecs.images import mask_from_png  # noqa: PLC0415  (the command line starts fast)
+    from cleanplate.app.choices import limits_for  # noqa: PLC0415  (the command line starts fast)
+    from cleanplate.codecs.images import mask_from_png  # noqa: PLC0415
     from cleanplate.pipeline.verification import Names  # noqa: PLC0415
     from cleanplate.pipeline.verification import verify as verify_files  # noqa: PLC0415
 
     with errors_as_sentences(as_json=as_json):
-        limits = _limits(settings_of_command())
+        limits = limits_for(settings_of_command())
         original_content, copy_content, mask_content = (
             content_of(path, max_bytes=limits.max_bytes) for path in (original, copy, mask)
         )
@@ -211,12 +210,6 @@ def verify(
             out.print("[red]✗[/red] The copy breaks the contract.")
     if not verification.passed:
         raise typer.Exit(1)
-
-
-def _limits(settings: "Settings") -> "ImageLimits":
-    from cleanplate.codecs.images import ImageLimits  # noqa: PLC0415  (the command line starts fast)
-
-    return ImageLimits(max_pixels=settings.max_image_pixels, max_bytes=settings.max_image_bytes)
 
 
 def _require_suffix(path: Path, content: bytes) -> None:

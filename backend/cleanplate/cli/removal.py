@@ -7,19 +7,18 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from cleanplate import __version__
-from cleanplate.app.engine_weights import weights_for
+from cleanplate.app.choices import detector_for, inpainter_for, limits_for
 from cleanplate.codecs.images import ImageLimits, mask_from_png
 from cleanplate.domain.policy import READ_BACK, Action, Dilation
 from cleanplate.engines.protocols import Detector, Inpainter
-from cleanplate.engines.registry import load_detector, load_inpainter
 from cleanplate.errors import EngineError, PolicyError
 from cleanplate.pipeline.clean import CleanCopy, Original, clean_image
 from cleanplate.pipeline.detections import detected_mask
 from cleanplate.pipeline.plan import dilated
-from cleanplate.settings import NO_ENGINE, Settings
 
 if TYPE_CHECKING:
     from cleanplate.domain.image import Mask
+    from cleanplate.settings import Settings
 
 _DILATION: Final = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)(px|%)", re.ASCII)
 
@@ -47,17 +46,16 @@ class Removal:
     dilation: Dilation = field(default_factory=Dilation)
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, inpainter: str | None) -> "Removal":
+    def from_settings(cls, settings: "Settings", *, inpainter: str | None) -> "Removal":
         """As the settings have it.
 
         Raises:
             EngineError: An engine cannot be loaded.
         """
-        name = inpainter or settings.inpainter
         return cls(
-            inpainter=load_inpainter(name, weights_for(name, settings)),
-            detector=None if settings.detector == NO_ENGINE else load_detector(settings.detector),
-            limits=ImageLimits(max_pixels=settings.max_image_pixels, max_bytes=settings.max_image_bytes),
+            inpainter=inpainter_for(settings, inpainter),
+            detector=detector_for(settings),
+            limits=limits_for(settings),
         )
 
     def detecting(self, words: str) -> "Removal":

@@ -7,7 +7,7 @@ from threading import Timer
 import pytest
 
 from cleanplate.app.application import Application
-from cleanplate.app.engine_weights import weights_for
+from cleanplate.app.choices import weights_for
 from cleanplate.engines.weights import Weights
 from cleanplate.errors import EngineUnknownError, SettingsError, StorageUnavailableError
 from cleanplate.settings import read_settings

@@ -1,0 +1,42 @@
+"""What the settings choose: which engines, with what weights, and which images are too large."""
+
+from cleanplate.codecs.images import ImageLimits
+from cleanplate.engines.protocols import Detector, Inpainter
+from cleanplate.engines.registry import load_detector, load_inpainter
+from cleanplate.engines.weights import Weights
+from cleanplate.settings import NO_ENGINE, Settings
+
+
+def inpainter_for(settings: Settings, name: str | None = None) -> Inpainter:
+    """Load the inpainter of this name, or else the one that is set.
+
+    Raises:
+        EngineError: It cannot be loaded.
+    """
+    chosen = name or settings.inpainter
+    return load_inpainter(chosen, weights_for(chosen, settings))
+
+
+def detector_for(settings: Settings) -> Detector | None:
+    """Load the detector that is set; None if there is to be none.
+
+    Raises:
+        EngineError: It cannot be loaded.
+    """
+    return None if settings.detector == NO_ENGINE else load_detector(settings.detector)
+
+
+def weights_for(engine: str, settings: Settings) -> Weights:
+    """What the settings say about the weights of the engine of this name, and what it is to run on."""
+    checkpoints = {"lama": settings.lama_checkpoint}
+    return Weights(
+        checkpoint=checkpoints.get(engine),
+        folder=settings.weights_dir,
+        device=settings.device,
+        precision=settings.precision,
+    )
+
+
+def limits_for(settings: Settings) -> ImageLimits:
+    """Which images are refused for their size."""
+    return ImageLimits(max_pixels=settings.max_image_pixels, max_bytes=settings.max_image_bytes)
