@@ -35,10 +35,14 @@ class Check:
 
 @dataclass(frozen=True)
 class EngineInUse:
-    """An engine this installation answers or fills with."""
+    """An engine this installation answers or fills with.
+
+    Attributes:
+        name: with its version, if this process has loaded it.
+    """
 
     kind: str
-    version: str
+    name: str
 
 
 def worker_check(queue: Queue) -> Check:

@@ -7,6 +7,7 @@ from cleanplate.app.checks import Check, EngineInUse, Outcome, worker_check
 from cleanplate.errors import CleanplateError
 from cleanplate.jobs.job import Job, JobState
 from cleanplate.label_studio.payloads import PredictRequest
+from cleanplate.settings import NO_ENGINE
 from cleanplate.storage.ledger import CopyRecord
 
 
@@ -25,12 +26,12 @@ class WebServices:
 
     @property
     def engines(self) -> Sequence[EngineInUse]:
-        """The engines this installation uses."""
-        detector = self._application.detector
+        """The engines this installation uses. Those that only a worker needs are named, and not loaded to be shown."""
+        settings = self._application.settings
         return (
             EngineInUse("segmenter", self._application.segmenter.version),
-            EngineInUse("inpainter", self._application.inpainter.version),
-            *([EngineInUse("detector", detector.version)] if detector else []),
+            EngineInUse("inpainter", settings.inpainter),
+            *([EngineInUse("detector", settings.detector)] if settings.detector != NO_ENGINE else []),
         )
 
     def predict(self, request: PredictRequest) -> list[dict[str, Any]]:

@@ -18,15 +18,28 @@ def put_job(made, key="a" * 64, annotation_id=1) -> None:
     made.queue.put(NewJob(key, Subject(made.client.url, 1, 2, annotation_id)))
 
 
-def test_the_engines_are_shown_with_their_versions(made) -> None:
+def test_the_engines_are_shown(made) -> None:
     services = WebServices(made)
 
-    assert [(engine.kind, engine.version) for engine in services.engines] == [
+    assert [(engine.kind, engine.name) for engine in services.engines] == [
         ("segmenter", made.segmenter.version),
-        ("inpainter", made.inpainter.version),
-        ("detector", made.detector.version),
+        ("inpainter", "exemplar"),
+        ("detector", "cascade"),
     ]
     assert services.model_version == made.segmenter.version
+
+
+def test_engines_that_only_a_worker_needs_are_shown_without_being_loaded(
+    application,
+    label_studio,  # noqa: ARG001  (it has to answer)
+    tmp_path,
+) -> None:
+    made = application(CLEANPLATE_INPAINTER="lama", CLEANPLATE_LAMA_CHECKPOINT=str(tmp_path / "not there"))
+
+    shown = [(engine.kind, engine.name) for engine in WebServices(made).engines]
+
+    assert shown[1:] == [("inpainter", "lama"), ("detector", "cascade")]
+    assert not {"inpainter", "detector"} & vars(made).keys()
 
 
 def test_without_a_detector_none_is_shown(application, label_studio) -> None:  # noqa: ARG001  (it has to answer)
