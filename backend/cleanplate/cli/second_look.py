@@ -90,4 +90,6 @@ def _json(record: "CopyRecord") -> dict[str, Any]:
 
 
 def _link(record: "CopyRecord") -> str:
-    return f"{record.label_studio_url}/projects/{record.project_id}/data?task={record.copy_task_id}"
+    from cleanplate.label_studio.client import task_page  # noqa: PLC0415  (the command line starts fast)
+
+    return task_page(record.label_studio_url, project_id=record.project_id, task_id=record.copy_task_id)

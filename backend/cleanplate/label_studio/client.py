@@ -492,6 +492,11 @@ class LabelStudioClient:
         return str(answer["access"])
 
 
+def task_page(label_studio_url: str, *, project_id: int, task_id: int) -> str:
+    """Where a person sees a task."""
+    return f"{label_studio_url}/projects/{project_id}/data?task={task_id}"
+
+
 def origin_of(url: str) -> str:
     """Scheme, host and port of an address: the part of it that may be shown."""
     parts = urlsplit(url)

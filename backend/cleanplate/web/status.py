@@ -10,6 +10,7 @@ from flask import Blueprint, g, render_template
 import cleanplate
 from cleanplate.app.checks import Outcome
 from cleanplate.jobs.job import Job, JobState
+from cleanplate.label_studio.client import task_page
 from cleanplate.storage.ledger import CopyRecord
 from cleanplate.web.clicks import FailedClick, FailedClicks
 from cleanplate.web.readiness import Readiness
@@ -116,7 +117,7 @@ def _job_row(job: Job, now: datetime) -> JobRow:
     subject = job.subject
     return JobRow(
         where=f"project {subject.project_id}, task {subject.task_id}, annotation {subject.annotation_id}",
-        link=f"{subject.label_studio_url}/projects/{subject.project_id}/data?task={subject.task_id}",
+        link=task_page(subject.label_studio_url, project_id=subject.project_id, task_id=subject.task_id),
         when=job.updated_at.isoformat(timespec="seconds"),
         age=_age(now - job.updated_at),
         state="will be retried" if job.state is JobState.READY else job.state.value,
@@ -130,7 +131,7 @@ def _job_row(job: Job, now: datetime) -> JobRow:
 def _look_row(record: CopyRecord) -> LookRow:
     return LookRow(
         where=f"project {record.project_id}, copy in task {record.copy_task_id}",
-        link=f"{record.label_studio_url}/projects/{record.project_id}/data?task={record.copy_task_id}",
+        link=task_page(record.label_studio_url, project_id=record.project_id, task_id=record.copy_task_id),
         reasons=record.second_look,
     )
 
