@@ -28,6 +28,10 @@ class Size(NamedTuple):
         """How many pixels an image of this size has."""
         return self.width * self.height
 
+    def scaled(self, factor: float) -> "Size":
+        """The size of the image made so many times as wide and high; a side has a pixel at least."""
+        return Size(max(round(self.width * factor), 1), max(round(self.height * factor), 1))
+
 
 def size_of(array: RgbImage | Mask | Logits) -> Size:
     """The size of an image, a mask or logits."""

@@ -587,8 +587,7 @@ def _restored(region: Region, asked_at: float) -> Target:
 def _logits_from_mask(mask: Mask) -> Logits:
     """Logits that say what the mask says, at a size that engines work at. The mask must not be empty."""
     size = size_of(mask)
-    scale = min(1.0, _SAVED_LOGITS_SIDE_PX / max(size))
-    small = (max(round(size.width * scale), 1), max(round(size.height * scale), 1))
+    small = size.scaled(min(1.0, _SAVED_LOGITS_SIDE_PX / max(size)))
     scaled = cv2.resize(mask.view(np.uint8) * np.uint8(255), small, interpolation=cv2.INTER_AREA)
     share = scaled.astype(np.float32)
     # What is thinner than a pixel of the small grid fills none of them: the fullest one counts as full.

@@ -156,8 +156,7 @@ def _small_first(view: _View, factor: int, inpainter: Inpainter) -> Inpainting:
 def _guess(image: RgbImage, mask: Mask) -> RgbImage:
     """(h, w, 3): the mask filled with the colours around it, without detail; nothing that is masked comes into it."""
     size = size_of(mask)
-    scale = min(1.0, _GUESS_PX / max(size))
-    small = max(round(size.width * scale), 1), max(round(size.height * scale), 1)
+    small = size.scaled(min(1.0, _GUESS_PX / max(size)))
     known = np.where(mask, np.uint8(0), np.uint8(255))
     weights = cv2.resize(known, small, interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
     sums = cv2.resize(cv2.bitwise_and(image, image, mask=known), small, interpolation=cv2.INTER_AREA)

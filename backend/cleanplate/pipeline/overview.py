@@ -29,8 +29,7 @@ class Overview:
     def of(cls, image: RgbImage) -> "Overview":
         """The overview of an image."""
         size = size_of(image)
-        scale = min(1.0, MAX_SIDE_PX / max(size))
-        small = Size(max(round(size.width * scale), 1), max(round(size.height * scale), 1))
+        small = size.scaled(min(1.0, MAX_SIDE_PX / max(size)))
         if small == size:
             return cls(image.copy(), size)
         return cls(np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8), size)

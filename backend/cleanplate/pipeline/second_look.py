@@ -162,12 +162,11 @@ def _seen(image: RgbImage, mask: Mask, detector: Detector) -> Iterator[str]:
 
 def _shown(image: RgbImage, mask: Mask) -> tuple[RgbImage, Mask]:
     """Both not larger than a detector is shown them."""
-    height, width = mask.shape
-    scale = _MAX_SHOWN_PX / max(height, width)
+    size = size_of(mask)
+    scale = _MAX_SHOWN_PX / max(size)
     if scale >= 1:
         return np.ascontiguousarray(image), mask
-    sides = (max(round(width * scale), 1), max(round(height * scale), 1))
-    small = cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, size.scaled(scale), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.uint8), _shrunk_mask(mask, scale) > _KNOWN_SHARE
 
 
@@ -231,5 +230,4 @@ def _shrunk_mask(mask: Mask, scale: float) -> _Grey:
 
 
 def _resized(plane: _Grey, scale: float) -> _Grey:
-    sides = (max(round(plane.shape[1] * scale), 1), max(round(plane.shape[0] * scale), 1))
-    return np.asarray(cv2.resize(plane, sides, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return np.asarray(cv2.resize(plane, size_of(plane).scaled(scale), interpolation=cv2.INTER_AREA), dtype=np.float32)

@@ -85,7 +85,7 @@ class _View:
     """The object and what is around it, at the size it is looked at.
 
     Attributes:
-        window: the box of the image it shows.
+        window: the rows and columns of the image it shows.
         object: (h, w).
         near: (h, w), the object and its rim.
         ground: (h, w), where a shadow may lie.
@@ -97,7 +97,7 @@ class _View:
         grain: (h, w), the finest grain alone.
     """
 
-    window: Box
+    window: tuple[slice, slice]
     object: Mask
     near: Mask
     ground: Mask
@@ -201,12 +201,9 @@ def _view(image: RgbImage, mask: Mask) -> _View | None:
         return None
     side = max(box.width, box.height)
     around, size = _AROUND * side, size_of(mask)
-    window = Box(box.left - around, box.top - _ABOVE * side, box.right + around, box.bottom + around).clipped(size)
-    rows, columns = window.slices(size)
-    window = Box(float(columns.start), float(rows.start), float(columns.stop), float(rows.stop))
-    scale = min(1.0, _OBJECT_SIDE_PX / side)
-    small = Size(max(round(window.width * scale), 1), max(round(window.height * scale), 1))
-    shown = _resized(mask[rows, columns], small)
+    window = Box(box.left - around, box.top - _ABOVE * side, box.right + around, box.bottom + around).slices(size)
+    small = size_of(mask[window]).scaled(min(1.0, _OBJECT_SIDE_PX / side))
+    shown = _resized(mask[window], small)
     foot_and_head = np.flatnonzero(shown.any(axis=1))
     if foot_and_head.size == 0:
         return None
@@ -217,7 +214,7 @@ def _view(image: RgbImage, mask: Mask) -> _View | None:
     ground[:highest] = False
     contact = widened(shown, _CONTACT_PX) & ground
     contact[: head + round(_FOOT * height)] = False
-    logs = _LOG_OF_LEVEL[cv2.resize(image[rows, columns], small, interpolation=cv2.INTER_AREA)]
+    logs = _LOG_OF_LEVEL[cv2.resize(image[window], small, interpolation=cv2.INTER_AREA)]
     colours = np.asarray(cv2.GaussianBlur(logs, (0, 0), _GRAIN_SIGMA_PX), dtype=np.float32)
     light = logs.mean(axis=2)
     return _View(
@@ -227,7 +224,7 @@ def _view(image: RgbImage, mask: Mask) -> _View | None:
         ground=ground,
         contact=contact,
         highest=highest,
-        ends_below=rows.stop < size.height,
+        ends_below=window[0].stop < size.height,
         colours=colours,
         light=colours.mean(axis=2),
         grain=light - cv2.GaussianBlur(light, (0, 0), _FINE_SIGMA_PX),
@@ -350,8 +347,7 @@ def _in_image(view: _View, part: Mask, size: Size) -> Mask:
     """A part of the view as a mask of the image, with the rim between it and the object."""
     rim = widened(part, _RIM_PX + 1) & view.near
     result = np.zeros((size.height, size.width), dtype=np.bool_)
-    rows, columns = view.window.slices(size)
-    result[rows, columns] = _resized(part | rim, Size(columns.stop - columns.start, rows.stop - rows.start))
+    result[view.window] = _resized(part | rim, size_of(result[view.window]))
     return result
 
 

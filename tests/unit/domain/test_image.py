@@ -11,6 +11,11 @@ def test_the_size_of_an_array_is_its_width_and_height() -> None:
     assert Size(width=5, height=3).pixels == 15
 
 
+def test_an_image_made_small_keeps_a_pixel_a_side() -> None:
+    assert Size(width=300, height=10).scaled(0.01) == Size(width=3, height=1)
+    assert Size(width=300, height=10).scaled(2) == Size(width=600, height=20)
+
+
 @pytest.mark.parametrize(
     "array",
     [

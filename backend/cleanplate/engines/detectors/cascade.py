@@ -179,8 +179,7 @@ def _small(image: RgbImage) -> _Grey:
     size = size_of(image)
     scale = _MAX_SIDE_PX / max(size)
     if scale < 1:
-        sides = (max(round(size.width * scale), 1), max(round(size.height * scale), 1))
-        image = np.asarray(cv2.resize(image, sides, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        image = np.asarray(cv2.resize(image, size.scaled(scale), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 

@@ -228,12 +228,11 @@ def load() -> Segmenter:
 
 
 def _shrunk(image: RgbImage) -> RgbImage:
-    width, height = size_of(image)
-    scale = LONGEST_PX / max(width, height)
+    size = size_of(image)
+    scale = LONGEST_PX / max(size)
     if scale >= 1:
         return image
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    small = np.asarray(cv2.resize(image, size.scaled(scale), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     small.flags.writeable = False
     return small
 

@@ -102,9 +102,8 @@ def _every(labels: Labels, stride: int) -> Labels:
 
 def overview_of(image: RgbImage, *, longest_px: int = LONGEST_PX, count: int = COUNT) -> Overview:
     """Prepare an image of any size, seen so small and in about so many superpixels."""
-    width, height = size_of(image)
-    scale = min(longest_px / max(width, height), 1)
-    fitted = (max(round(width * scale), 1), max(round(height * scale), 1))
+    size = size_of(image)
+    fitted = size.scaled(min(longest_px / max(size), 1))
     shrunk = np.asarray(cv2.resize(image, fitted, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     superpixels = superpixels_of(shrunk, count)
     stride = max(round(max(fitted) / COARSE_PX), 1)

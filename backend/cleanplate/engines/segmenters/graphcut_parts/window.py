@@ -85,7 +85,6 @@ def window_around(box: Box, of: Size, *, margin: float, margin_px: float) -> Win
         margin_px: … and so much more.
     """
     rows, columns = box.grown(margin * max(box.width, box.height) + margin_px).slices(of)
-    width, height = columns.stop - columns.start, rows.stop - rows.start
-    scale = min(LONGEST_PX / max(width, height), 1)
-    size = Size(max(round(width * scale), 1), max(round(height * scale), 1))
+    shown = Size(columns.stop - columns.start, rows.stop - rows.start)
+    size = shown.scaled(min(LONGEST_PX / max(shown), 1))
     return Window(columns.start, rows.start, columns.stop, rows.stop, size)
