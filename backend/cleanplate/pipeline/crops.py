@@ -26,9 +26,11 @@ _MOST_GROUPS: Final = 256
 _MOST_CROPS: Final = 32
 """Beyond it holes share crops even if those become larger than is comfortable."""
 
-_NEAR: Final = 0.25
-"""An inpainter that takes any size works for what is in the hole, not for what it is shown: for it, holes share a crop
-only if less lies between them than this share of the longer side of either, or than the least crop."""
+_NEAR: Final = 0.05
+_NEAR_PX: Final = 16
+"""An inpainter that takes any size works for what is in the hole, not for what it is shown, and does better with one
+thing at a time: for it, holes share a crop only if less lies between them than this share of the longer side of either,
+or than so many pixels."""
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Numbers: TypeAlias = npt.NDArray[np.intp]
@@ -172,7 +174,7 @@ def _near(holes: Floats, one: int, comfort: Comfort) -> Mask:
         return np.ones(len(holes), dtype=np.bool_)
     apart = np.maximum(holes[one, :2] - holes[:, 2:], holes[:, :2] - holes[one, 2:]).max(axis=1)
     longer = (holes[:, 2:] - holes[:, :2]).max(axis=1)
-    return np.asarray(apart < np.maximum(comfort.min_side_px, _NEAR * np.maximum(longer[one], longer)))
+    return np.asarray(apart < np.maximum(_NEAR_PX, _NEAR * np.maximum(longer[one], longer)))
 
 
 def _effort(wanted: Floats, size: Size, comfort: Comfort) -> tuple[Floats, Floats]:

@@ -67,7 +67,7 @@ def test_a_small_object_is_shown_in_the_middle_of_the_least_crop() -> None:
 
 
 def test_objects_whose_contexts_overlap_share_a_crop() -> None:
-    (crop,) = crops_of(block(104, 80, 120, 96) | block(152, 80, 168, 96), HALF)
+    (crop,) = crops_of(block(104, 80, 120, 96) | block(128, 80, 144, 96), HALF)
 
     assert crop.hole.sum() == 2 * 16 * 16
 
@@ -92,11 +92,21 @@ def test_objects_that_lie_apart_share_a_crop_only_if_the_inpainter_works_for_wha
     assert len(crops_of(mask, Comfort(**wide, max_side_px=512))) == 1
 
 
-def test_objects_share_a_crop_if_little_lies_between_them_beside_their_size() -> None:
+def test_objects_share_a_crop_if_they_all_but_touch_beside_their_size() -> None:
     wide = Comfort(context=1.5, min_side_px=16)
 
-    for gap, count in ((32, 1), (48, 2)):
-        assert len(crops_of(block(40, 20, 80, 180) | block(80 + gap, 20, 120 + gap, 180), wide)) == count
+    for length, gap, count in ((160, 8, 1), (160, 16, 2), (640, 24, 1), (640, 40, 2)):
+        mask = block(40, 20, 80, 20 + length, height=700) | block(80 + gap, 20, 120 + gap, 20 + length, height=700)
+        assert len(crops_of(mask, wide)) == count
+
+
+def test_an_inpainter_that_works_for_what_is_masked_is_given_holes_that_lie_apart_as_if_each_were_alone() -> None:
+    any_size = Comfort(context=1.0, min_side_px=96)
+    plate, person = block(40, 120, 120, 150), block(220, 20, 260, 130)
+
+    alone = [*crops_of(plate, any_size), *crops_of(person, any_size)]
+
+    assert [crop.box for crop in crops_of(plate | person, any_size)] == [crop.box for crop in alone]
 
 
 def test_an_object_in_the_context_of_another_but_off_to_the_side_keeps_a_crop_of_its_own() -> None:
