@@ -1,7 +1,8 @@
 """From an image and a plan to a verified clean copy: erase, fill, composite, encode, certify."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -124,9 +125,16 @@ def clean_copy(
     filled = fill(erased, plan.mask, avoid=avoid, inpainter=inpainter) if plan.invents else Fill(erased, None, ())
     report("composite")
     treated = treat(picture.image, composite(picture.image, filled.image, plan.mask), plan.treatments)
-    report("encode")
-    content, encoding = encoded(original.content, with_fill(picture, treated.image, plan.mask), plan.mask)
-    report("certify")
+    # Nobody waits for the second look: it is done beside encoding and certifying, which use one core.
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        looked = beside.submit(_second_look, treated.image, plan, avoid, filled, detector)
+        report("encode")
+        content, encoding = encoded(original.content, with_fill(picture, treated.image, plan.mask), plan.mask)
+        report("certify")
+        clauses = (
+            _erasure(erased, plan.mask, treated.reduction),
+            *file_clauses(picture, content, plan.mask, source=original.content, limits=limits),
+        )
     certificate = Certificate(
         source=sha256(original.content).hexdigest(),
         mask=mask_digest(plan.mask),
@@ -135,13 +143,10 @@ def clean_copy(
         cleanplate=__version__,
         made_at=datetime.now(UTC),
         parameters=_parameters(plan) | _fill_parameters(filled, plan, avoid, detector) | {"encoding": encoding},
-        clauses=(
-            _erasure(erased, plan.mask, treated.reduction),
-            *file_clauses(picture, content, plan.mask, source=original.content, limits=limits),
-        ),
+        clauses=clauses,
+        second_look=looked.result(),
     )
-    reasons = _second_look(treated.image, plan, avoid, filled, detector)
-    return CleanCopy(content, f".{picture.container.extension}", replace(certificate, second_look=reasons))
+    return CleanCopy(content, f".{picture.container.extension}", certificate)
 
 
 def _erasure(erased: RgbImage, mask: Mask, left: Reduction) -> Clause:

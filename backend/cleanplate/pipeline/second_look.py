@@ -45,6 +45,10 @@ _MIN_CONTEXT_PX: Final = 32
 _MAX_SHOWN_PX: Final = 640
 """In at most this size: a face that is smaller than a fifteenth of its hole tells nobody who it is."""
 
+_MAX_SEARCHED_PX: Final = 1280
+"""What must not be copied is looked for as if the whole image were at most this large: a face of 24 px is seen there,
+which is 75 px in a photograph of 4000×3000."""
+
 _NEAR_PX: Final = 8
 
 _ALIKE: Final = 0.92
@@ -105,11 +109,21 @@ def sensitive_boxes(image: RgbImage, mask: Mask, detector: Detector, *, outlined
     rows, columns = within.slices(size)
     holes = island_boxes(mask)
     boxes = []
-    for found in detector.detect(np.ascontiguousarray(image[rows, columns]), kinds=_kinds(detector, UNCOPIED)):
+    searched = np.ascontiguousarray(image[rows, columns])
+    small = size_of(searched).scaled(min(1.0, _MAX_SEARCHED_PX / max(size)))
+    if small != size_of(searched):
+        searched = np.asarray(cv2.resize(searched, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    across, down = (columns.stop - columns.start) / small.width, (rows.stop - rows.start) / small.height
+    for found in detector.detect(searched, kinds=_kinds(detector, UNCOPIED)):
         if found.score < LIKELY:
             continue
         left, top, right, bottom = found.box
-        box = Box(left + columns.start, top + rows.start, right + columns.start, bottom + rows.start)
+        box = Box(
+            left * across + columns.start,
+            top * down + rows.start,
+            right * across + columns.start,
+            bottom * down + rows.start,
+        )
         if found.kind == "face":
             known = outlined[box.slices(size)]
             box = _person(box, holes, outlined=bool(known.size and known.mean() >= _OUTLINED))

@@ -77,9 +77,10 @@ def treat(original: RgbImage, onto: RgbImage, treatments: Sequence[Treatment]) -
         onto: (H, W, 3), what the result is apart from treated pixels.
         treatments: their masks must not overlap.
     """
-    image = onto.copy()
+    painted = [treatment for treatment in treatments if treatment.way.action is not Action.REMOVE]
+    image = onto.copy() if painted else onto
     reduction = Reduction()
-    for treatment in treatments:
+    for treatment in painted:
         way, mask = treatment.way, treatment.mask
         if way.action is Action.FILL:
             image[mask] = way.colour

@@ -254,6 +254,20 @@ def test_a_detector_is_shown_only_what_the_inpainter_is_shown() -> None:
     assert detector.sizes == [(140, 140)]
 
 
+def test_a_part_of_a_large_image_is_searched_small_and_what_is_found_lies_where_it_is_in_the_image() -> None:
+    image = cv2.resize(scene(), (2560, 1920), interpolation=cv2.INTER_CUBIC)
+    part = Box(800, 480, 1920, 1600)
+    shown = cv2.resize(image[480:1600, 800:1920], (560, 560), interpolation=cv2.INTER_AREA)
+    detector = Seeing(shown, ("plate", Box(40, 120, 120, 160), 0.9))
+    mask = np.zeros((1920, 2560), dtype=np.bool_)
+    mask[900:1000, 1200:1300] = True
+
+    boxes = sensitive_boxes(image, mask, detector, outlined=np.zeros_like(mask), within=part)
+
+    assert detector.sizes == [(560, 560)]
+    assert boxes == (Box(880, 720, 1040, 800),)
+
+
 class Copying:
     """Copies the face of the astronaut into every hole, unless that is to be avoided."""
 
