@@ -9,6 +9,8 @@ from cleanplate.errors import SpliceError
 LOSSLESS: Final = "lossless"
 SPLICED: Final = "only what is under the mask was encoded again"
 WHOLE: Final = "the whole image was encoded again"
+PREDICTED: Final = f"{WHOLE}: already in the source the noise of encoding beside the mask depends on what is under it"
+"""Of lossy WebP, which predicts its cells from each other. Beyond the mask the noise leans to no side."""
 
 
 class Encoded(NamedTuple):
@@ -27,7 +29,7 @@ def encoded(source: bytes, picture: Picture, mask: Mask) -> Encoded:
         mask: (H, W), the effective mask.
     """
     if picture.container.format is not Format.JPEG:
-        return Encoded(bytes_from_picture(picture), LOSSLESS if picture.container.lossless else WHOLE)
+        return Encoded(bytes_from_picture(picture), LOSSLESS if picture.container.lossless else PREDICTED)
     try:
         return Encoded(spliced_jpeg(source, picture, mask), SPLICED)
     except SpliceError as error:
