@@ -1,16 +1,19 @@
 """Every kind of file: its copy does not depend on what was hidden, and outside the mask nothing changes."""
 
 import hashlib
+import struct
 
 import numpy as np
 import pytest
 
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes, sample_differences
+from cleanplate.codecs.tiff_directories import directories
 from cleanplate.engines.protocols import Inpainter
 from cleanplate.engines.registry import INPAINTERS, load_inpainter
 from cleanplate.pipeline.certificate import Verdict
 from cleanplate.pipeline.clean import CleanCopy, Original, clean_image
 from cleanplate.pipeline.plan import grid_of, plan_from_mask
+from cleanplate.pipeline.verification import verify
 from fakes.image_files import chunk, deep_png, encoded, photograph, png, png_header, png_samples, tiff, tiff_field
 
 LIMITS = ImageLimits()
@@ -172,3 +175,20 @@ def test_a_copy_that_had_to_be_encoded_again_says_so(variant) -> None:
     assert ("depends on what is under it" in copy.certificate.parameters["encoding"]) == ("WebP" in variant)
     assert verdicts["L3"] in ({Verdict.RE_ENCODED} if "WebP" in variant else {Verdict.RE_ENCODED, Verdict.PASS})
     assert verdicts["L4"] is Verdict.PASS
+
+
+@pytest.mark.parametrize(("tag", "value"), [(284, 20), (284, 0), (317, 9), (262, 77), (259, 0), (277, 2)])
+def test_a_tiff_that_says_what_no_tiff_means_is_not_verified(tag, value) -> None:
+    source = LOSSLESS["TIFF colour"](hidden(0))
+    copy = bytearray(cleaned(source, load_inpainter("opencv")).content)
+    (directory,) = directories(bytes(copy))
+    place = next(field.start for field in directory.fields if field.tag == tag)
+    assert verify(source, bytes(copy), MASK, limits=LIMITS).passed
+
+    struct.pack_into("<H", copy, place, value)
+    found = verify(source, bytes(copy), MASK, limits=LIMITS)
+
+    assert not found.passed
+    verdicts = {clause.level: clause.verdict for clause in found.clauses}
+    assert verdicts["L3"] is Verdict.FAIL
+    assert verdicts["L4"] is Verdict.FAIL

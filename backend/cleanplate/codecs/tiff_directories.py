@@ -98,7 +98,7 @@ def directories(data: bytes) -> Iterator[Directory]:
 class Tags:
     """The fields of one directory by their tags.
 
-    A number that is missing and has no default, or is none, is a DamagedImageError.
+    A number that is missing and has no default, is none, or is several where one belongs is a DamagedImageError.
     """
 
     def __init__(self, data: bytes, directory: Directory) -> None:
@@ -124,7 +124,10 @@ class Tags:
         return tuple(values.tolist())
 
     def number(self, tag: int, default: int | None = None) -> int:
-        return self.numbers(tag, None if default is None else (default,))[0]
+        values = self.numbers(tag, None if default is None else (default,))
+        if len(values) > 1:
+            raise DamagedImageError(f"the TIFF's field {tag} has {len(values)} values instead of one")
+        return values[0]
 
 
 def order_of(data: bytes) -> str:

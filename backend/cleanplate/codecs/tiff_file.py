@@ -220,16 +220,17 @@ def header(data: bytes) -> Header:
         raise UnsupportedImageError("a camera's raw file (TIFF) cannot be handled: develop it to TIFF or PNG first")
     photometric = _photometric(tags)
     channels = tags.number(CHANNELS, 1)
-    tiled = tags.has(_TILE_OFFSETS)
+    tiled = _tiled(tags)
+    compression = _compression(tags)
     return Header(
         size=size,
         bit_depth=_bit_depth(tags),
         photometric=photometric,
         channels=channels,
         premultiplied=_premultiplied(tags, channels - _COLOURS[photometric]),
-        compression=_compression(tags),
-        differences=_differences(tags),
-        planes=channels if tags.number(PLANES, 1) == _SEPARATE else 1,
+        compression=compression,
+        differences=_differences(tags, compression),
+        planes=channels if _separate(tags) else 1,
         piece=_piece(tags, size, tiled=tiled),
         tiled=tiled,
         big_endian=tags.order == ">",
@@ -371,6 +372,8 @@ def _premultiplied(tags: Tags, extra: int) -> bool | None:
     if extra < 0:
         raise DamagedImageError("the TIFF has fewer channels than its colours need")
     if extra == 0:
+        if tags.has(EXTRA_CHANNELS):
+            raise DamagedImageError("the TIFF has no channels besides its colours, but says what they mean")
         return None
     meanings = tags.numbers(EXTRA_CHANNELS, (0,))
     if meanings not in {(_ASSOCIATED,), (_UNASSOCIATED,)} or extra > 1:
@@ -378,11 +381,31 @@ def _premultiplied(tags: Tags, extra: int) -> bool | None:
     return meanings == (_ASSOCIATED,)
 
 
-def _differences(tags: Tags) -> bool:
+def _differences(tags: Tags, compression: int) -> bool:
     predictor = tags.number(PREDICTOR, 1)
     if predictor not in {1, _HORIZONTAL}:
         raise _unsupported(f"with predictor {predictor}")
+    if predictor == _HORIZONTAL and compression in {PLAIN, PACK_BITS}:
+        # Some programs add them up and others show them as they are.
+        raise _unsupported("of differences that neither LZW nor deflate compressed")
     return predictor == _HORIZONTAL
+
+
+def _separate(tags: Tags) -> bool:
+    arrangement = tags.number(PLANES, 1)
+    if arrangement not in {1, _SEPARATE}:
+        raise _unsupported(f"with planar configuration {arrangement}")
+    return arrangement == _SEPARATE
+
+
+def _tiled(tags: Tags) -> bool:
+    of_tiles, of_strips = (
+        [tags.has(tag) for tag in kinds]
+        for kinds in ((_TILE_OFFSETS, _TILE_BYTES, _TILE_WIDTH, _TILE_LENGTH), (STRIP_OFFSETS, STRIP_BYTES))
+    )
+    if any(of_tiles) and any(of_strips):
+        raise DamagedImageError("the TIFF is broken: it says that it has strips, and that it has tiles")
+    return any(of_tiles)
 
 
 def _piece(tags: Tags, size: Size, *, tiled: bool) -> Size:

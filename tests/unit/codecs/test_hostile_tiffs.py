@@ -256,6 +256,38 @@ def test_a_plain_strip_that_is_short_is_refused_though_another_one_is_long():
 
 
 @pytest.mark.usefixtures("no_decoder")
+@pytest.mark.parametrize("tag", [256, 257, 259, 262, 277, 278, 284, 317])
+def test_a_number_behind_which_others_hide_is_refused(tag):
+    (value, *_) = next(numbers for found, numbers in whole_numbers(tiff(PHOTO)) if found == tag)
+
+    for hidden in ((7,), tuple(range(1000, 1100))):
+        for work in (read, forbidden_parts):
+            with pytest.raises(DamagedImageError, match=f"field {tag} has {1 + len(hidden)} values instead of one"):
+                work(tiff(PHOTO, short(tag, value, *hidden)))
+
+
+def whole_numbers(file):
+    """The fields of 16-bit numbers of a little-endian TIFF."""
+    for tag, kind, count, value in parts_of_directory(file):
+        if kind == 3:
+            yield tag, struct.unpack(f"<{count}H", value)
+
+
+@pytest.mark.usefixtures("no_decoder")
+@pytest.mark.parametrize("meaning", [0, 1, 2])
+def test_the_meaning_of_a_channel_that_is_not_there_is_refused(meaning):
+    with pytest.raises(DamagedImageError, match="no channels besides its colours"):
+        read(tiff(PHOTO, short(338, meaning)))
+
+
+@pytest.mark.usefixtures("no_decoder")
+@pytest.mark.parametrize("tags", [(322, 323), (322,), (323,), (324, 325)])
+def test_strips_that_are_said_to_be_tiles_as_well_are_refused(tags):
+    with pytest.raises(DamagedImageError, match="that it has strips, and that it has tiles"):
+        read(tiff(PHOTO, *(short(tag, 48) for tag in tags)))
+
+
+@pytest.mark.usefixtures("no_decoder")
 def test_fewer_channels_than_colours_are_refused():
     with pytest.raises(DamagedImageError, match="fewer channels than its colours need"):
         read(tiff(PHOTO, short(277, 1)))

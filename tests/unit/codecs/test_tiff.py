@@ -39,6 +39,8 @@ from fakes.image_files import (
 LIMITS = ImageLimits()
 HEIGHT, WIDTH = 37, 41
 COMPRESSIONS = {"none": 1, "LZW": 5, "deflate": 8, "old deflate": 32946, "PackBits": 32773}
+OF_DIFFERENCES = ("LZW", "deflate", "old deflate")
+PACKINGS = [*((name, 1) for name in COMPRESSIONS), *((name, 2) for name in OF_DIFFERENCES)]
 LAYOUTS = {
     "one strip": {},
     "strips of 7": {"rows": 7},
@@ -69,9 +71,8 @@ def read(data):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("predictor", [1, 2])
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize(("compression", "predictor"), PACKINGS)
 def test_samples_are_read_however_they_are_kept(compression, layout, predictor, order, dtype):
     how = {"order": order, "predictor": predictor, "compression": COMPRESSIONS[compression]} | LAYOUTS[layout]
     for channels in KINDS.values():
@@ -268,6 +269,9 @@ def test_fields_that_say_what_colours_mean_are_said_to_be_left_out():
         ([tiff_field(339, (2, 2, 2), kind=3)], "signed"),
         ([tiff_field(266, 2, kind=3)], "reversed bits"),
         ([tiff_field(317, 3, kind=3)], "predictor 3"),
+        ([tiff_field(317, 2, kind=3)], "differences that neither LZW nor deflate compressed"),
+        ([tiff_field(284, 20, kind=3)], "planar configuration 20"),
+        ([tiff_field(284, 0, kind=3)], "planar configuration 0"),
         ([tiff_field(50706, b"\1\4\0\0", kind=1)], "raw file"),
         ([tiff_field(254, 1)], "raw file"),
         ([tiff_field(277, 5, kind=3), tiff_field(338, (2, 0), kind=3)], "besides colour and alpha"),
@@ -279,6 +283,15 @@ def test_a_kind_of_tiff_that_cannot_be_handled_faithfully_is_refused_in_words(fi
         read(tiff(PHOTO, *fields))
 
     assert "first" in str(refusal.value)
+
+
+def test_differences_that_are_packed_as_runs_are_refused_because_programs_disagree_about_them():
+    file = tiff(PHOTO, compression=COMPRESSIONS["PackBits"], predictor=2)
+
+    with Image.open(io.BytesIO(file)) as picture:
+        assert not np.array_equal(np.asarray(picture), PHOTO)
+    with pytest.raises(UnsupportedImageError, match="differences that neither LZW nor deflate compressed"):
+        read(file)
 
 
 @pytest.mark.parametrize("alpha", [0, 1])
