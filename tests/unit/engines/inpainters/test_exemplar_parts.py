@@ -10,11 +10,12 @@ from cleanplate.engines.inpainters.exemplar_parts.canvas import Canvas
 from cleanplate.engines.inpainters.exemplar_parts.completion import completed, nearest_known
 from cleanplate.engines.inpainters.exemplar_parts.confidence import Fit, confidence_of
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS, Descriptors
+from cleanplate.engines.inpainters.exemplar_parts.exact import ExactSearch
 from cleanplate.engines.inpainters.exemplar_parts.grid import depths, places, reached, source_centres
 from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level, pyramid
 from cleanplate.engines.inpainters.exemplar_parts.seams import blend
-from cleanplate.engines.inpainters.exemplar_parts.search import Matches, PatchMatch, exact_nearest, nearest
+from cleanplate.engines.inpainters.exemplar_parts.search import Matches, PatchMatch
 from cleanplate.engines.inpainters.exemplar_parts.smooth import thin_parts
 from cleanplate.engines.inpainters.exemplar_parts.textures import roughness
 
@@ -134,18 +135,39 @@ def test_renewing_a_window_says_the_same_as_describing_everything_anew() -> None
     np.testing.assert_array_equal(kept.values, Descriptors(changed).values)
 
 
+def unmatched(targets: np.ndarray, sources: np.ndarray) -> Matches:
+    return Matches(targets, np.resize(sources, targets.size), np.zeros(targets.size, dtype=np.float32))
+
+
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), wanted=st.integers(1, 40), offered=st.integers(1, 1700))
+@given(seed=st.integers(0, 2**32 - 1), wanted=st.integers(1, 120), offered=st.integers(1, 1700))
 def test_the_exact_search_finds_the_nearest_and_of_equals_the_first(seed, wanted, offered) -> None:
     random = np.random.default_rng(seed)
-    left = random.integers(-20, 20, (wanted, 5)).astype(np.float32)
-    right = random.integers(-20, 20, (offered, 5)).astype(np.float32)
+    descriptors = random.integers(-random.integers(1, 20), 20, (1, wanted + offered, 9)).astype(np.int16)
+    targets, sources = (part.astype(np.int32) for part in np.split(np.arange(wanted + offered), [wanted]))
+    search = ExactSearch(targets, sources, descriptors)
+    matches = unmatched(targets, sources)
 
-    chosen, distances = exact_nearest(left, right)
+    for _ in range(3):
+        matches = search.improved(matches)
 
-    table = np.square(left[:, np.newaxis] - right).sum(axis=2)
-    np.testing.assert_array_equal(chosen, table.argmin(axis=1))
-    np.testing.assert_array_equal(distances, table.min(axis=1))
+        apart = descriptors[0, :wanted, np.newaxis].astype(int) - descriptors[0, wanted:]
+        table = np.square(apart).sum(axis=2)
+        np.testing.assert_array_equal(matches.sources, sources[table.argmin(axis=1)])
+        np.testing.assert_array_equal(matches.distances, table.min(axis=1))
+        descriptors[0, : wanted // 2] = random.integers(-20, 20, (wanted // 2, 9))
+
+
+def test_the_exact_search_says_if_no_target_has_changed() -> None:
+    descriptors = np.random.default_rng(1).integers(-20, 20, (1, 50, 9)).astype(np.int16)
+    targets, sources = np.arange(10, dtype=np.int32), np.arange(10, 50, dtype=np.int32)
+    search = ExactSearch(targets, sources, descriptors)
+
+    first = search.improved(unmatched(targets, sources))
+
+    assert search.improved(first) is first
+    descriptors[0, 3] += 1
+    assert search.improved(first) is not first
 
 
 def test_the_randomised_search_comes_close_to_the_exact_one_and_only_offers_sources() -> None:
@@ -153,8 +175,8 @@ def test_the_randomised_search_comes_close_to_the_exact_one_and_only_offers_sour
     hole = hole_in(120, 140, slice(50, 70), slice(60, 80))
     level = level_of(image, hole)
     descriptors = Descriptors(membrane(level.looks(), hole)).values
-    best = nearest(level.targets, level.sources, descriptors)
-    start = Matches(level.targets, np.resize(level.sources, level.targets.size), best.distances)
+    start = unmatched(level.targets, level.sources)
+    best = ExactSearch(level.targets, level.sources, descriptors).improved(start)
     search = PatchMatch(level.targets, level.centres, descriptors, seed=1)
 
     found = search.improved(start, rounds=12)

@@ -12,10 +12,11 @@ from cleanplate.engines.inpainters.exemplar_parts import offsets
 from cleanplate.engines.inpainters.exemplar_parts.canvas import Canvas
 from cleanplate.engines.inpainters.exemplar_parts.confidence import Fit
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import Descriptors
+from cleanplate.engines.inpainters.exemplar_parts.exact import ExactSearch
 from cleanplate.engines.inpainters.exemplar_parts.grid import Places, places, rows_and_columns
 from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import MOST_SEARCHED_PIXELS, Level
-from cleanplate.engines.inpainters.exemplar_parts.search import EXACT_PAIRS, Matches, PatchMatch, nearest
+from cleanplate.engines.inpainters.exemplar_parts.search import Matches, PatchMatch
 
 ROUNDS: Final = (24, 16, 10, 6, 4, 4)
 """Rounds of search and vote, the coarsest level first; the last number holds for all that follow."""
@@ -27,6 +28,9 @@ FEWEST_ROUNDS: Final = 3
 ROUNDS_AFTER_OFFSETS: Final = 4
 ROUNDS_WHEN_LARGE: Final = 1
 SPREADS: Final = 1
+
+EXACT_PAIRS: Final = 60_000_000
+"""Up to so many comparisons all are made; beyond, good ones spread to their neighbours."""
 
 EXACT_PAIRS_IN_ALL: Final = 120_000_000
 """So many comparisons may the exact searches of a level take; the rounds between them search by spreading."""
@@ -203,11 +207,15 @@ def _refined(levels: Sequence[Level], state: _State, rounds: int) -> _State:
     level, canvas, matches = levels[state.at], state.canvas, state.matches
     search = PatchMatch(level.targets, level.centres, canvas.descriptors, SEED)
     pairs = level.targets.size * level.sources.size
-    exact_every = max(1, -(-rounds * pairs // EXACT_PAIRS_IN_ALL)) if pairs <= EXACT_PAIRS else 0
+    exact = ExactSearch(level.targets, level.sources, canvas.descriptors) if pairs <= EXACT_PAIRS else None
+    exact_every = max(1, -(-rounds * pairs // EXACT_PAIRS_IN_ALL))
     for number in range(rounds):
-        if exact_every and number % exact_every == 0:
-            matches = nearest(level.targets, level.sources, canvas.descriptors)
+        before = matches
+        if exact is not None and number % exact_every == 0:
+            matches = exact.improved(matches)
         else:
             matches = search.improved(matches, SPREADS)
+        if matches is before:
+            break
         canvas.vote(matches)
     return _State(state.at, matches, canvas)

@@ -54,7 +54,8 @@ class Descriptors:
         """Describe an image.
 
         Args:
-            looks: (h, w, 3 + 2) CIE Lab and texture. Beyond its border it is reflected.
+            looks: (h, w, 3 + 2 or more) CIE Lab and texture; what follows is not looked at. Beyond its border it is
+                reflected.
         """
         height, width = looks.shape[:2]
         self.values: Shorts = np.empty((height, width, LOOKS + 2), dtype=np.int16)
@@ -80,7 +81,7 @@ class Descriptors:
 
 
 def _describe(values: Shorts, looks: Floats, inner: tuple[slice, slice]) -> None:
-    planes = list(cv2.split(looks))
+    planes = [np.asarray(cv2.extractChannel(looks, channel)) for channel in range(5)]
     for channel in (3, 4):
         planes[channel] = planes[channel] * np.float32(ROUGHNESS_WEIGHT)
     for at, (channel, across, down) in enumerate(_WAVES):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from cleanplate.domain.image import Mask
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS
+from cleanplate.engines.inpainters.exemplar_parts.exact import Scores
 from cleanplate.engines.inpainters.exemplar_parts.grid import (
     REACH_PX,
     Floats,
@@ -18,7 +19,6 @@ from cleanplate.engines.inpainters.exemplar_parts.grid import (
     window_of,
 )
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level
-from cleanplate.engines.inpainters.exemplar_parts.search import Scores
 
 MOST_HOLE_PIXELS: Final = 1600
 MOST_CELLS: Final = 3000
