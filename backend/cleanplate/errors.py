@@ -131,10 +131,32 @@ class WeightsError(EngineError):
     reason = "weights"
 
 
+class WeightsUnknownError(EngineError):
+    """No published weights have this name."""
+
+    reason = "weights_unknown"
+
+
 class EngineMemoryError(EngineError):
     """The device has no room for an image of this size."""
 
     reason = "engine_memory"
+
+
+# Downloads
+
+
+class DownloadError(CleanplateError):
+    """A published file cannot be had from its address, or is not what was published."""
+
+    reason = "download"
+
+
+class DownloadUnavailableError(DownloadError):
+    """The file's server did not deliver. What has come is kept; later the rest may come."""
+
+    reason = "download_unavailable"
+    transient = True
 
 
 # Label Studio
