@@ -50,7 +50,9 @@ class Settings(BaseSettings):
         description="Which engine finds what nobody labelled and looks at copies again; none: no engine does.",
     )
     weights_dir: Path | None = Field(
-        default=None, description="A folder that holds weights under their published names, such as big-lama.pt."
+        default=None,
+        description="A folder that holds weights under their published names, such as big-lama.pt; "
+        "none: weights in the data directory.",
     )
     lama_checkpoint: Path | None = Field(
         default=None, description="The weights of lama, wherever they are: a file, or the authors' folder big-lama."

@@ -1,5 +1,7 @@
 """What the settings choose: which engines, with what weights, and which images are too large."""
 
+from pathlib import Path
+
 from cleanplate.codecs.images import ImageLimits
 from cleanplate.engines.protocols import Detector, Inpainter
 from cleanplate.engines.registry import load_detector, load_inpainter
@@ -31,10 +33,15 @@ def weights_for(engine: str, settings: Settings) -> Weights:
     checkpoints = {"lama": settings.lama_checkpoint}
     return Weights(
         checkpoint=checkpoints.get(engine),
-        folder=settings.weights_dir,
+        folder=weights_folder(settings),
         device=settings.device,
         precision=settings.precision,
     )
+
+
+def weights_folder(settings: Settings) -> Path:
+    """Where weights lie under their published names: where they are fetched to, and where engines look for them."""
+    return settings.weights_dir or settings.data_dir / "weights"
 
 
 def limits_for(settings: Settings) -> ImageLimits:

@@ -21,7 +21,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_COMMANDS: Final = ("serve", "connect", "images", "compare", "jobs", "second_look", "doctor", "show_settings")
+_COMMANDS: Final = (
+    *("serve", "connect", "images", "compare", "jobs", "second_look"),
+    *("weights", "doctor", "show_settings"),
+)
 """The modules that give `app` its commands, in the order of the help."""
 
 

@@ -48,6 +48,7 @@ class Published:
         size_bytes: of that file.
         licence: under which it may be used, as an SPDX name.
         setting: what names the file, should it be called otherwise.
+        sha256: of the file at that address, in hexadecimal; empty: nobody has stated it.
     """
 
     engine: str
@@ -57,6 +58,12 @@ class Published:
     size_bytes: int
     licence: str
     setting: str
+    sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the file at the address is called."""
+        return self.names[0]
 
     def find(self, weights: Weights) -> Path:
         """The file to read.
@@ -81,9 +88,9 @@ class Published:
 
     def _missing(self, what: str) -> Path:
         raise EngineMissingError(
-            f"{self.engine} needs its weights, and {what}: fetch {self.names[0]} ({self.size_bytes // _MIB} MiB, "
-            f"{self.licence}) from {self.address}, then name it in {self.setting} or put it into the folder "
-            f"CLEANPLATE_WEIGHTS_DIR"
+            f"{self.engine} needs its weights, and {what}: fetch {self.name} ({self.size_bytes // _MIB} MiB, "
+            f"{self.licence}) from {self.address} by `cleanplate weights fetch {self.name}`, or name yours in "
+            f"{self.setting}, or put it into the folder CLEANPLATE_WEIGHTS_DIR"
         )
 
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from cleanplate import __version__
 from cleanplate.cli.main import app
 
-COMMANDS = ["serve", "work", "connect", "clean", "verify", "jobs", "doctor", "settings"]
+COMMANDS = ["serve", "work", "connect", "clean", "verify", "jobs", "weights", "doctor", "settings"]
 
 
 def test_the_help_names_every_command() -> None:

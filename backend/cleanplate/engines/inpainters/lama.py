@@ -19,20 +19,11 @@ from cleanplate.engines.inpainters.lama_parts.folding import network_of
 from cleanplate.engines.inpainters.lama_parts.layout import generator_of
 from cleanplate.engines.inpainters.lama_parts.network import STEP, Network
 from cleanplate.engines.protocols import Comfort, Inpainting
-from cleanplate.engines.weights import Published, Weights, digest_of, tensors_in
+from cleanplate.engines.published import BIG_LAMA
+from cleanplate.engines.weights import Weights, digest_of, tensors_in
 from cleanplate.errors import EngineError, EngineMemoryError
 
 NAME: Final = "lama"
-
-PUBLISHED: Final = Published(
-    engine=NAME,
-    names=("big-lama.pt", "big-lama.safetensors", "big-lama"),
-    inside="models/best.ckpt",
-    address="https://github.com/Sanster/models/releases/download/add_big_lama/big-lama.pt",
-    size_bytes=205_669_692,
-    licence="Apache-2.0",
-    setting="CLEANPLATE_LAMA_CHECKPOINT",
-)
 
 _DIGEST_CHARACTERS: Final = 12
 
@@ -91,7 +82,7 @@ def load(weights: Weights) -> LamaInpainter:
         EngineMissingError: Its weights are not there. The message says where they are to be had.
         WeightsError: The file holds no LaMa, or is damaged.
     """
-    path = PUBLISHED.find(weights)
+    path = BIG_LAMA.find(weights)
     device = device_of(weights.device)
     precision = precision_of(weights.precision, device)
     digest = digest_of(path)
