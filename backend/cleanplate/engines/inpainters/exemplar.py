@@ -19,7 +19,7 @@ from cleanplate.engines.inpainters.opencv import faded
 from cleanplate.engines.protocols import Comfort, Inpainting
 from cleanplate.errors import EngineError, EngineMemoryError
 
-_REVISION: Final = 1
+_REVISION: Final = 2
 """Goes up with every change that changes fills."""
 
 _NO_SOURCE_GREY: Final = 128
@@ -75,8 +75,7 @@ def load() -> ExemplarInpainter:
 
 def _filled(image: RgbImage, mask: Mask, avoid: Mask) -> Inpainting:
     # Before anything is looked at, what was hidden is gone.
-    filled = image.copy()
-    filled[mask] = 0
+    filled = np.asarray(cv2.bitwise_and(image, image, mask=(~mask).view(np.uint8)), dtype=np.uint8)
     thick = mask
     thin = thin_parts(mask)
     if thin.any():

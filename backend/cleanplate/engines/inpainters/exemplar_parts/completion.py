@@ -79,12 +79,11 @@ def completed(levels: Sequence[Level]) -> Completion:
         state = _refined(levels, _risen(levels, state, state.at - 1), _rounds(levels, state.at - 1))
     fit = state.canvas.fit(state.matches)
     targets, sources = state.matches.targets, state.matches.sources
-    at = state.at
-    while at > 0:
-        at -= 1
+    if state.at == 0:
+        return Completion(sources[np.searchsorted(targets, places(levels[0].hole))], fit)
+    for at in reversed(range(state.at)):
         targets, sources = _upsampled(targets, sources, levels[at + 1], levels[at], places(levels[at].hole))
-    own = places(levels[0].hole)
-    return Completion(sources[np.searchsorted(targets, own)], fit)
+    return Completion(sources, fit)
 
 
 def _better(one: _State, other: _State | None) -> _State:

@@ -4,6 +4,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from cleanplate.domain.image import Mask
 from cleanplate.engines.inpainters.exemplar_parts.grid import Floats, halved
@@ -21,22 +22,31 @@ def membrane(image: Floats, hole: Mask) -> Floats:
         hole: (h, w), not all True.
     """
     known = (~hole).astype(np.float32)
-    filled = _filled(np.asarray(image * known[..., np.newaxis], dtype=np.float32), known)
-    return np.where(hole[..., np.newaxis], filled, image)
+    # Plane by plane: numpy is slow where the last axis is short.
+    planes = [np.asarray(cv2.extractChannel(image, channel)) for channel in range(image.shape[2])]
+    filled = _filled([_floats(plane * known) for plane in planes], known)
+    for plane, fill in zip(planes, filled, strict=True):
+        np.copyto(plane, fill, where=hole)
+    return _floats(cv2.merge(planes)).reshape(image.shape)
 
 
-def _filled(weighted: Floats, weight: Floats) -> Floats:
+def _filled(weighted: list[Floats], weight: Floats) -> list[Floats]:
     height, width = weight.shape
-    solid = np.asarray(weighted / np.maximum(weight, _EPSILON)[..., np.newaxis], dtype=np.float32)
+    divisor = np.maximum(weight, _EPSILON)
+    solid = [_floats(plane / divisor) for plane in weighted]
     if weight.min() >= 1 or (height, width) == (1, 1):
         return solid
     small_weight = halved(weight)
-    small = halved(weighted)
     # A coarse pixel of which anything is known is known: its colour reaches no further than its neighbours.
     trust = np.minimum(4 * small_weight, np.float32(1))
-    scale = (trust / np.maximum(small_weight, _EPSILON))[..., np.newaxis]
-    coarse = _filled(np.asarray(small * scale, dtype=np.float32), trust)
-    twice = (2 * coarse.shape[1], 2 * coarse.shape[0])
-    smooth = cv2.resize(coarse, twice, interpolation=cv2.INTER_LINEAR)[:height, :width]
-    share = np.minimum(weight, 1)[..., np.newaxis]
-    return np.asarray(share * solid + (1 - share) * smooth.reshape(weighted.shape), dtype=np.float32)
+    scale = trust / np.maximum(small_weight, _EPSILON)
+    coarse = _filled([_floats(halved(plane) * scale) for plane in weighted], trust)
+    twice = (2 * trust.shape[1], 2 * trust.shape[0])
+    share = np.minimum(weight, 1)
+    rest = 1 - share
+    smooth = [cv2.resize(small, twice, interpolation=cv2.INTER_LINEAR)[:height, :width] for small in coarse]
+    return [_floats(share * plane + rest * small) for plane, small in zip(solid, smooth, strict=True)]
+
+
+def _floats(array: npt.ArrayLike) -> Floats:
+    return np.asarray(array, dtype=np.float32)

@@ -1,9 +1,11 @@
 """Taking the steps out of the seams between copied pieces, without blurring what was copied."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from cleanplate.domain.image import Mask, RgbImage
 from cleanplate.engines.inpainters.exemplar_parts.grid import Floats, Places, halved, window_of
@@ -20,6 +22,7 @@ _CYCLES: Final = 4
 _SMOOTHINGS: Final = 2
 _DAMPING: Final = 0.8
 _COARSEST_PX: Final = 3
+_AT_ONCE: Final = 2
 
 
 def blend(image: RgbImage, hole: Mask, sources: Places) -> None:
@@ -45,11 +48,18 @@ def blend(image: RgbImage, hole: Mask, sources: Places) -> None:
     _pull(pull, copied, maps, flat, step=hole.shape[1], axis=0)
     _pull(pull, copied, maps, flat, step=1, axis=1)
     del maps
-    # One channel after the other: the solver needs several times the memory of what it solves for.
-    for channel in range(3):
-        correction = np.clip(_solved(pull[..., channel], inner), -MOST_CORRECTION, MOST_CORRECTION)[inner]
-        toned = np.clip(np.rint(copied[inner, channel] + correction), 0, 255)
-        image[(*window, channel)][inner] = toned.astype(np.uint8)
+    domain = inner.astype(np.float32)
+
+    def toned(channel: int) -> npt.NDArray[np.uint8]:
+        correction = _solved(pull[..., channel], domain)[inner]
+        np.clip(correction, -MOST_CORRECTION, MOST_CORRECTION, out=correction)
+        correction += copied[..., channel][inner]
+        return np.clip(np.rint(correction), 0, 255).astype(np.uint8)
+
+    # The solver needs several times the memory of what it solves for.
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as workers:
+        for channel, levels in enumerate(workers.map(toned, range(3))):
+            image[(*window, channel)][inner] = levels
 
 
 def _pull(pull: Floats, copied: RgbImage, maps: Places, flat: RgbImage, *, step: int, axis: int) -> None:
@@ -72,10 +82,9 @@ def _pull(pull: Floats, copied: RgbImage, maps: Places, flat: RgbImage, *, step:
     pull[second][at] += change
 
 
-def _solved(pull: Floats, domain: Mask) -> Floats:
-    pull = np.ascontiguousarray(pull)
+def _solved(pull: Floats, inner: Floats) -> Floats:
+    pull = pull * inner
     solution = np.zeros_like(pull)
-    inner = domain.astype(np.float32)
     for _ in range(_CYCLES):
         solution = _cycle(solution, pull, inner, SCREENING)
     return solution
@@ -84,36 +93,35 @@ def _solved(pull: Floats, domain: Mask) -> Floats:
 def _cycle(solution: Floats, pull: Floats, inner: Floats, screening: float) -> Floats:
     """One V-cycle of multigrid for `laplacian(solution) = screening * solution - pull`, zero outside *inner*."""
     height, width = inner.shape
+    spare = np.empty_like(solution)
+    step = pull * np.float32(_DAMPING / (4 + screening))
     if min(height, width) <= _COARSEST_PX:
-        for _ in range(8 * _SMOOTHINGS):
-            solution = _smoothed(solution, pull, inner, screening)
-        return solution
-    for _ in range(_SMOOTHINGS):
-        solution = _smoothed(solution, pull, inner, screening)
-    left_over = _left_over(solution, pull, screening)
+        return _smoothed(solution, spare, step, inner, screening, times=8 * _SMOOTHINGS)
+    solution = _smoothed(solution, spare, step, inner, screening, times=_SMOOTHINGS)
+    left_over = _crossed(solution, spare, middle=-4 - screening, beside=1)
+    left_over += pull
     left_over *= inner
     coarse_inner = np.rint(halved(inner))
     # A cell twice as wide: the same equation with four times the right side and screening.
-    start = np.zeros_like(coarse_inner)
-    coarse = _cycle(start, 4 * halved(left_over), coarse_inner, 4 * screening)
+    coarse_pull = halved(left_over)
+    coarse_pull *= 4 * coarse_inner
+    coarse = _cycle(np.zeros_like(coarse_pull), coarse_pull, coarse_inner, 4 * screening)
     twice = (2 * coarse.shape[1], 2 * coarse.shape[0])
     fine = cv2.resize(coarse, twice, interpolation=cv2.INTER_LINEAR)[:height, :width]
-    solution = np.asarray(solution + fine * inner, dtype=np.float32)
-    for _ in range(_SMOOTHINGS):
-        solution = _smoothed(solution, pull, inner, screening)
+    solution += np.multiply(fine, inner, out=left_over)
+    return _smoothed(solution, left_over, step, inner, screening, times=_SMOOTHINGS)
+
+
+def _smoothed(solution: Floats, spare: Floats, step: Floats, inner: Floats, screening: float, *, times: int) -> Floats:
+    # From one array into the other and back: of the two, what is given back after an even number is *solution*.
+    for _ in range(times):
+        spare = _crossed(solution, spare, middle=1 - _DAMPING, beside=_DAMPING / (4 + screening))
+        spare += step
+        spare *= inner
+        solution, spare = spare, solution
     return solution
 
 
-def _left_over(solution: Floats, pull: Floats, screening: float) -> Floats:
-    bent = np.asarray(cv2.Laplacian(solution, cv2.CV_32F, ksize=1, borderType=cv2.BORDER_REPLICATE), dtype=np.float32)
-    bent += pull
-    bent -= np.float32(screening) * solution
-    return bent
-
-
-def _smoothed(solution: Floats, pull: Floats, inner: Floats, screening: float) -> Floats:
-    step = _left_over(solution, pull, screening)
-    step *= inner
-    step *= np.float32(_DAMPING / (4 + screening))
-    step += solution
-    return step
+def _crossed(plane: Floats, out: Floats, *, middle: float, beside: float) -> Floats:
+    cross = np.array([[0, beside, 0], [beside, middle, beside], [0, beside, 0]], dtype=np.float32)
+    return np.asarray(cv2.filter2D(plane, -1, cross, dst=out, borderType=cv2.BORDER_REPLICATE), dtype=np.float32)
