@@ -1,5 +1,6 @@
 """A server that gives a file away, and the ways in which such servers fail."""
 
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -21,7 +22,7 @@ class WeightsServer:
         targets: what every request asked for.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, tls: ssl.SSLContext | None = None) -> None:
         self.content = content
         self.etag = '"first"'
         self.modified = ""
@@ -33,11 +34,15 @@ class WeightsServer:
         self.requests: list[dict[str, str]] = []
         self.targets: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            # The handshake belongs to the thread of a connection: one that fails must not stop the server.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/big.pt"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}/big.pt"
 
     @property
     def ranges(self) -> list[str | None]:
@@ -97,6 +102,12 @@ class WeightsServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def handle(self) -> None:
+                try:
+                    super().handle()
+                except OSError:
+                    return  # no handshake
 
             def do_GET(self) -> None:
                 try:

@@ -3,6 +3,7 @@ import fcntl
 import hashlib
 import resource
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,9 @@ from cleanplate.errors import DownloadError, DownloadUnavailableError, StorageUn
 from fakes.weights_server import WeightsServer
 
 HALF = 512 * 1024
+
+UNTRUSTED = Path(__file__).parents[1] / "label_studio" / "data" / "untrusted.pem"
+"""A certificate that nobody signed, with its key."""
 
 
 @pytest.fixture
@@ -428,6 +432,18 @@ def test_a_file_that_is_not_there_is_not_asked_for_again(server, remote, path, s
 
     assert len(server.requests) == 1
     assert names(path) == set()
+
+
+def test_a_certificate_that_nobody_signed_is_not_trusted(path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(UNTRUSTED)
+    with WeightsServer(b"content", tls=context) as server:
+        with pytest.raises(DownloadError, match="cannot be trusted") as caught:
+            fetch(RemoteFile(server.address, 7), path)
+
+        assert server.address.startswith("https://")
+        assert server.requests == []
+    assert not caught.value.transient
 
 
 # Redirects
