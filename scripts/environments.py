@@ -175,7 +175,8 @@ def _cleanplate() -> Contents:
 
 def _extras() -> Contents:
     """What the engines with weights need."""
-    requirements = _pyproject()["project"]["optional-dependencies"]["lama"]
+    extras = _pyproject()["project"]["optional-dependencies"]
+    requirements = sorted({*extras["lama"], *extras["sam"]})
     return Contents(
         name="extras",
         title="Installing the libraries of the engines with weights",

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     lama_checkpoint: Path | None = Field(
         default=None, description="The weights of lama, wherever they are: a file, or the authors' folder big-lama."
     )
+    sam_checkpoint: Path | None = Field(default=None, description="The weights of sam, wherever they are: a file.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="What engines with weights run on; auto: the GPU if there is one."
     )

@@ -1,12 +1,13 @@
-"""Inpainters as the conformance tests ask them; those that need weights get seeded ones, which have learnt nothing."""
+"""Engines as the conformance tests ask them; those that need weights get seeded ones, which have learnt nothing."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 import pytest
 
-from cleanplate.engines.protocols import Inpainter
-from cleanplate.engines.registry import load_inpainter
+from cleanplate.engines.protocols import Inpainter, Segmenter
+from cleanplate.engines.registry import load_inpainter, load_segmenter
 from cleanplate.engines.weights import Weights
 from cleanplate.errors import EngineMissingError
 from fakes.fixtures import label_studio, workshop
@@ -17,13 +18,18 @@ __all__ = ["label_studio", "workshop"]
 @pytest.fixture(scope="session")
 def seeded_weights(tmp_path_factory) -> dict[str, Weights]:
     """The weights of the engines that need some and whose libraries are here, by the engines' names."""
-    try:
+    folder, weights = tmp_path_factory.mktemp("weights"), {}
+    with suppress(ModuleNotFoundError):
         from fakes import lama_checkpoints  # noqa: PLC0415  (it needs torch)
-    except ModuleNotFoundError:
-        return {}
-    path = tmp_path_factory.mktemp("weights") / "big-lama.pt"
-    generator = lama_checkpoints.seeded_generator(width=16, blocks=3)
-    return {"lama": Weights(checkpoint=lama_checkpoints.state_dict(path, generator))}
+
+        generator = lama_checkpoints.seeded_generator(width=16, blocks=3)
+        weights["lama"] = Weights(checkpoint=lama_checkpoints.state_dict(folder / "big-lama.pt", generator))
+    with suppress(ModuleNotFoundError):
+        from fakes import sam_checkpoints  # noqa: PLC0415  (it needs torch and segment-anything)
+
+        sam = sam_checkpoints.seeded_sam()
+        weights["sam"] = Weights(checkpoint=sam_checkpoints.state_dict(folder / "sam.pth", sam))
+    return weights
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +40,20 @@ def inpainter_called(seeded_weights) -> Callable[[str], Inpainter]:
     def load(name: str) -> Inpainter:
         try:
             return load_inpainter(name, seeded_weights.get(name))
+        except EngineMissingError as error:
+            pytest.skip(str(error))
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def segmenter_called(seeded_weights) -> Callable[[str], Segmenter]:
+    """Loads a segmenter once; skips, with its reason, if it is not installed here."""
+
+    @cache
+    def load(name: str) -> Segmenter:
+        try:
+            return load_segmenter(name, seeded_weights.get(name))
         except EngineMissingError as error:
             pytest.skip(str(error))
 

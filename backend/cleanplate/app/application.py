@@ -5,13 +5,12 @@ from pathlib import Path
 
 import structlog
 
-from cleanplate.app.choices import detector_for, inpainter_for, limits_for
+from cleanplate.app.choices import detector_for, inpainter_for, limits_for, segmenter_for
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.image import RgbImage
 from cleanplate.domain.policy import Approval
 from cleanplate.engines.embeddings import EmbeddingCache
 from cleanplate.engines.protocols import Detector, Inpainter, Segmenter
-from cleanplate.engines.registry import load_segmenter
 from cleanplate.errors import PolicyError, SettingsError, StorageUnavailableError
 from cleanplate.jobs.sqlite import SqliteQueue
 from cleanplate.jobs.sweep import Sweeper
@@ -96,7 +95,7 @@ class Application:
     @cached_property
     def segmenter(self) -> Segmenter:
         """Answers clicks. Raises EngineError if it cannot be loaded."""
-        return load_segmenter(self.settings.segmenter)
+        return segmenter_for(self.settings)
 
     @cached_property
     def inpainter(self) -> Inpainter:

@@ -3,10 +3,19 @@
 from pathlib import Path
 
 from cleanplate.codecs.images import ImageLimits
-from cleanplate.engines.protocols import Detector, Inpainter
-from cleanplate.engines.registry import load_detector, load_inpainter
+from cleanplate.engines.protocols import Detector, Inpainter, Segmenter
+from cleanplate.engines.registry import load_detector, load_inpainter, load_segmenter
 from cleanplate.engines.weights import Weights
 from cleanplate.settings import NO_ENGINE, Settings
+
+
+def segmenter_for(settings: Settings) -> Segmenter:
+    """Load the segmenter that is set.
+
+    Raises:
+        EngineError: It cannot be loaded.
+    """
+    return load_segmenter(settings.segmenter, weights_for(settings.segmenter, settings))
 
 
 def inpainter_for(settings: Settings, name: str | None = None) -> Inpainter:
@@ -30,7 +39,7 @@ def detector_for(settings: Settings) -> Detector | None:
 
 def weights_for(engine: str, settings: Settings) -> Weights:
     """What the settings say about the weights of the engine of this name, and what it is to run on."""
-    checkpoints = {"lama": settings.lama_checkpoint}
+    checkpoints = {"lama": settings.lama_checkpoint, "sam": settings.sam_checkpoint}
     return Weights(
         checkpoint=checkpoints.get(engine),
         folder=weights_folder(settings),

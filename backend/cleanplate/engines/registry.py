@@ -15,6 +15,7 @@ from cleanplate.errors import EngineMissingError, EngineUnknownError
 SEGMENTERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "graphcut": "cleanplate.engines.segmenters.graphcut",
+        "sam": "cleanplate.engines.segmenters.sam",
     }
 )
 
@@ -32,18 +33,23 @@ DETECTORS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-WITH_WEIGHTS: Final = frozenset({"lama"})
+WITH_WEIGHTS: Final = frozenset({"lama", "sam"})
 """The engines that need weights, of whatever kind they are."""
 
 
-def load_segmenter(name: str) -> Segmenter:
+def load_segmenter(name: str, weights: Weights | None = None) -> Segmenter:
     """Import and make the segmenter of this name.
+
+    Args:
+        name: as in SEGMENTERS.
+        weights: for those in WITH_WEIGHTS; the others have no use for it.
 
     Raises:
         EngineUnknownError: There is none.
-        EngineMissingError: Its library is not installed.
+        EngineMissingError: Its library is not installed, or its weights are not there.
+        WeightsError: Its weights cannot be used.
     """
-    return cast("Segmenter", _load("segmenter", SEGMENTERS, name))
+    return cast("Segmenter", _load("segmenter", SEGMENTERS, name, weights))
 
 
 def load_inpainter(name: str, weights: Weights | None = None) -> Inpainter:

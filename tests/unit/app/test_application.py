@@ -100,12 +100,14 @@ def test_an_engine_that_nobody_knows_is_an_error_that_names_those_there_are(appl
 def test_an_engine_s_weights_come_from_the_settings(tmp_path, application) -> None:
     settings = application(
         CLEANPLATE_LAMA_CHECKPOINT=str(tmp_path / "lama.pt"),
+        CLEANPLATE_SAM_CHECKPOINT=str(tmp_path / "sam.pth"),
         CLEANPLATE_WEIGHTS_DIR=str(tmp_path),
         CLEANPLATE_DEVICE="cpu",
         CLEANPLATE_PRECISION="fp32",
     ).settings
 
     assert weights_for("lama", settings) == Weights(tmp_path / "lama.pt", tmp_path, "cpu", "fp32")
+    assert weights_for("sam", settings) == Weights(tmp_path / "sam.pth", tmp_path, "cpu", "fp32")
     assert weights_for("another", settings) == Weights(None, tmp_path, "cpu", "fp32")
 
 

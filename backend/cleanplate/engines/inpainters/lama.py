@@ -4,33 +4,27 @@ The network is our own, made from the published weights; those are not part of c
 generator gives, to within rounding, in less than half the time where the processor knows bfloat16.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from cleanplate.domain.image import Mask, RgbImage, Size, require_image, size_of
+from cleanplate.domain.image import Mask, RgbImage, require_image, size_of
 from cleanplate.domain.mask import bounding_box, require_fit
-from cleanplate.engines.inpainters.lama_parts.choices import DTYPES, device_of, precision_of
+from cleanplate.engines.devices import DTYPES, device_of, precision_of, torch_errors_translated
 from cleanplate.engines.inpainters.lama_parts.folding import network_of
 from cleanplate.engines.inpainters.lama_parts.layout import generator_of
 from cleanplate.engines.inpainters.lama_parts.network import STEP, Network
 from cleanplate.engines.protocols import Comfort, Inpainting
 from cleanplate.engines.published import BIG_LAMA
 from cleanplate.engines.weights import Weights, digest_of, tensors_in
-from cleanplate.errors import EngineError, EngineMemoryError
 
 NAME: Final = "lama"
 
 _DIGEST_CHARACTERS: Final = 12
 
 _FULL: Final = 255.0
-
-_NO_MEMORY: Final = "can't allocate memory"
-"""How torch says so for the processor's memory; for the GPU's it has a class."""
 
 _BESIDE_PX: Final = 4
 """How far around the holes known pixels are given back as the network paints them, so that seams can be judged."""
@@ -68,7 +62,7 @@ class LamaInpainter:
         if hole is None:
             return Inpainting(filled)
         part = hole.grown(_BESIDE_PX).clipped(size)
-        with _torch_errors_translated(size):
+        with torch_errors_translated(NAME, f"fill a crop of {size.width}×{size.height}"):
             painted = self._network.paint(torch.from_numpy(_masked(image, mask)).permute(0, 3, 1, 2), part)
             levels = painted[0].mul(_FULL).round_().to("cpu", torch.uint8).permute(1, 2, 0).numpy()
         filled[part.slices(size)] = levels
@@ -117,15 +111,3 @@ def _masked(image: RgbImage, mask: Mask) -> npt.NDArray[np.float32]:
     picture[0, holes, :3] = 0
     picture[0, ..., 3] = holes
     return picture
-
-
-@contextmanager
-def _torch_errors_translated(size: Size) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
-        raise EngineMemoryError(f"lama has no room to fill a crop of {size.width}×{size.height}") from error
-    except RuntimeError as error:
-        if _NO_MEMORY in str(error):
-            raise EngineMemoryError(f"lama has no room to fill a crop of {size.width}×{size.height}") from error
-        raise EngineError(f"lama cannot fill a crop of {size.width}×{size.height}: {error}") from error

@@ -7,10 +7,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="lama needs torch")
 
 from cleanplate.domain.geometry import Box  # noqa: E402  (after the skip)
+from cleanplate.engines import devices  # noqa: E402
+from cleanplate.engines.devices import DTYPES, precision_of  # noqa: E402
 from cleanplate.engines.inpainters import lama  # noqa: E402
 from cleanplate.engines.inpainters.lama import LamaInpainter, friendly_side, load  # noqa: E402
-from cleanplate.engines.inpainters.lama_parts import choices  # noqa: E402
-from cleanplate.engines.inpainters.lama_parts.choices import DTYPES, precision_of  # noqa: E402
 from cleanplate.engines.inpainters.lama_parts.layout import Layout, generator_of  # noqa: E402
 from cleanplate.engines.registry import load_inpainter  # noqa: E402
 from cleanplate.engines.weights import Weights, digest_of, tensors_in  # noqa: E402
@@ -355,13 +355,13 @@ def test_its_version_names_the_weights_and_the_precision(checkpoint) -> None:
 @pytest.mark.parametrize(("bf16_s", "chosen"), [(1.0, "bf16"), (1.9, "fp32"), (30.0, "fp32")])
 def test_of_its_own_accord_it_takes_the_clearly_faster_precision(monkeypatch, bf16_s, chosen) -> None:
     times_s = {torch.float32: 2.0, torch.bfloat16: bf16_s}
-    monkeypatch.setattr(choices, "_convolution_s", lambda _device, dtype: times_s[dtype])
+    monkeypatch.setattr(devices, "_convolution_s", lambda _device, dtype: times_s[dtype])
 
     assert precision_of("auto", torch.device("cpu")) == chosen
 
 
 def test_the_precision_that_is_asked_for_is_not_timed(monkeypatch) -> None:
-    monkeypatch.delattr(choices, "_convolution_s")
+    monkeypatch.delattr(devices, "_convolution_s")
 
     assert [precision_of(wish, torch.device("cpu")) for wish in DTYPES] == ["fp32", "bf16"]
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
 from torch import Tensor
 
 from cleanplate.domain.geometry import Box
-from cleanplate.engines.inpainters.lama_parts.choices import exactly
+from cleanplate.engines.devices import exactly
 
 STEP: Final = 8
 """Pixels of the image to one of the blocks' grid, in both directions."""

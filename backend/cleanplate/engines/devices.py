@@ -1,4 +1,4 @@
-"""What the network runs on and computes with, as the machine's owner says, or else as suits the machine."""
+"""What networks run on and compute with, as the machine's owner says, or else as suits the machine."""
 
 import threading
 import time
@@ -10,11 +10,14 @@ from typing import Final, Literal
 import torch
 import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
 
-from cleanplate.errors import EngineError
+from cleanplate.errors import EngineError, EngineMemoryError
 
 Precision = Literal["fp32", "bf16"]
 
 DTYPES: Final[Mapping[Precision, torch.dtype]] = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16})
+
+_NO_MEMORY: Final = "can't allocate memory"
+"""How torch says so for the processor's memory; for the GPU's it has a class."""
 
 _GPU: Final = threading.Lock()
 
@@ -40,7 +43,7 @@ def device_of(wish: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 
 def precision_of(wish: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """The precision to use; for `auto` a convolution like the network's is timed, in a few hundredths of a second."""
+    """The precision to use; for `auto` a convolution is timed, in a few hundredths of a second."""
     if wish != "auto":
         return wish
     times_s: dict[Precision, list[float]] = {"fp32": [], "bf16": []}
@@ -50,6 +53,19 @@ def precision_of(wish: Literal["auto", "fp32", "bf16"], device: torch.device) ->
                 times.append(_convolution_s(device, DTYPES[precision]))
     fp32_s, bf16_s = (min(times[1:]) for times in times_s.values())
     return "bf16" if bf16_s < _WORTH_IT * fp32_s else "fp32"
+
+
+@contextmanager
+def torch_errors_translated(engine: str, task: str) -> Iterator[None]:
+    """Turn what torch raises into an EngineError that says which *engine* could not do its *task*: `fill a crop …`."""
+    try:
+        yield
+    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+        raise EngineMemoryError(f"{engine} has no room to {task}") from error
+    except RuntimeError as error:
+        if _NO_MEMORY in str(error):
+            raise EngineMemoryError(f"{engine} has no room to {task}") from error
+        raise EngineError(f"{engine} cannot {task}: {error}") from error
 
 
 @contextmanager

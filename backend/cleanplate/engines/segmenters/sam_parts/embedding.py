@@ -1,0 +1,91 @@
+"""What SAM keeps of an image, and the bytes it can be kept as."""
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cleanplate.domain.image import Size
+from cleanplate.engines.segmenters.sam_parts.layout import CHANNELS, GRID
+from cleanplate.errors import EngineError
+
+_SHAPE: Final = (CHANNELS, GRID, GRID)
+_DTYPE: Final = np.dtype("<f2")
+
+_FORMAT: Final = b"cleanplate sam 1"
+_HEADER: Final = struct.Struct("<16s32sII")
+"""The format; the SHA-256 of the segmenter's version; the image's width and height."""
+
+_DIGEST_BYTES: Final = 32
+_LENGTH: Final = _HEADER.size + int(np.prod(_SHAPE)) * _DTYPE.itemsize + _DIGEST_BYTES
+
+_MOST_PIXELS: Final = 1 << 30
+"""More than any image has: a mask is as large as the image, and bytes must not make us take memory at will."""
+
+
+@dataclass(frozen=True, eq=False)
+class SamEmbedding:
+    """An image, prepared.
+
+    Half precision moves logits by some 1e-4 of their size, and is kept in memory, too: an answer does not depend on
+    whether its embedding has been on a disk meanwhile.
+
+    Attributes:
+        size: the image's.
+        features: (256, 64, 64) float16, read-only; finite.
+        maker: the SHA-256 of the version of the segmenter that made it.
+    """
+
+    size: Size
+    features: npt.NDArray[np.float16]
+    maker: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory it holds."""
+        return self.features.nbytes
+
+
+def embedding_of(features: npt.NDArray[np.float32], size: Size, maker: bytes) -> SamEmbedding:
+    """Round *features* to half precision.
+
+    Raises:
+        EngineError: They are not finite.
+    """
+    largest = float(np.finfo(np.float16).max)
+    rounded = features.clip(-largest, largest).astype(np.float16)
+    if not np.isfinite(rounded).all():
+        raise EngineError(f"sam made numbers that are not finite of an image of {size.width}×{size.height}")
+    rounded.flags.writeable = False
+    return SamEmbedding(size, rounded, maker)
+
+
+def packed(embedding: SamEmbedding) -> bytes:
+    """The same in 2 MiB: a header, the features, and a digest of both."""
+    header = _HEADER.pack(_FORMAT, embedding.maker, embedding.size.width, embedding.size.height)
+    content = header + embedding.features.astype(_DTYPE).tobytes()
+    return content + hashlib.sha256(content).digest()
+
+
+def unpacked(content: bytes, maker: bytes) -> SamEmbedding:
+    """What was packed, if *maker* made it.
+
+    Raises:
+        EngineError: The bytes are damaged, or hold something else.
+    """
+    if len(content) != _LENGTH:
+        raise EngineError(f"a packed embedding of sam has {_LENGTH} bytes, this has {len(content)}")
+    kind, made_by, width, height = _HEADER.unpack_from(content)
+    if kind != _FORMAT:
+        raise EngineError("this is no embedding of sam, or one of another version of cleanplate")
+    if hashlib.sha256(content[:-_DIGEST_BYTES]).digest() != content[-_DIGEST_BYTES:]:
+        raise EngineError("the packed embedding is damaged")
+    if made_by != maker:
+        raise EngineError("the embedding was made with other weights or another precision; embed the image again")
+    if not 0 < width * height <= _MOST_PIXELS:
+        raise EngineError(f"no image has {width}×{height} pixels")
+    features = np.frombuffer(content, _DTYPE, count=int(np.prod(_SHAPE)), offset=_HEADER.size).reshape(_SHAPE)
+    return embedding_of(features.astype(np.float32), Size(width, height), maker)
