@@ -9,7 +9,7 @@ import numpy.typing as npt
 from cleanplate.engines.inpainters.exemplar_parts.grid import Floats, Places, Shorts
 from cleanplate.engines.inpainters.exemplar_parts.search import Matches, squared
 
-TILE_WANTED: Final = 48
+TILE_WANTED: Final = 16
 TILE_OFFERED: Final = 256
 _BLOCK_PAIRS: Final = 200_000
 """Scores of so many pairs at once do not leave a processor's own cache."""
