@@ -11,6 +11,7 @@ from cleanplate.engines import devices  # noqa: E402
 from cleanplate.engines.devices import DTYPES, precision_of  # noqa: E402
 from cleanplate.engines.inpainters import lama  # noqa: E402
 from cleanplate.engines.inpainters.lama import LamaInpainter, friendly_side, load  # noqa: E402
+from cleanplate.engines.inpainters.lama_parts import network as parts  # noqa: E402
 from cleanplate.engines.inpainters.lama_parts.layout import Layout, generator_of  # noqa: E402
 from cleanplate.engines.registry import load_inpainter  # noqa: E402
 from cleanplate.engines.weights import Weights, digest_of, tensors_in  # noqa: E402
@@ -135,6 +136,38 @@ def test_a_part_is_painted_as_it_is_in_the_whole(checkpoint, part) -> None:
 
     rows, columns = slice(int(part.top), int(part.bottom)), slice(int(part.left), int(part.right))
     torch.testing.assert_close(painted, painter.paint(picture, whole(picture))[:, :, rows, columns], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("values", [1, 200, 10**6])
+def test_it_makes_no_difference_how_much_is_transformed_at_once(checkpoint, monkeypatch, values) -> None:
+    picture = masked(104, 88)
+    expected = network(checkpoint).paint(picture, whole(picture))
+    monkeypatch.setattr(parts, "_TRANSFORMED_VALUES", values)
+
+    painted = network(checkpoint).paint(picture, whole(picture))
+
+    assert relative_error(painted, expected) < 1e-5
+
+
+@pytest.mark.parametrize("rows", [1, 5, 10**6])
+def test_it_makes_no_difference_in_what_bands_the_picture_is_halved(checkpoint, monkeypatch, rows) -> None:
+    picture = masked(104, 88)
+    expected = network(checkpoint).paint(picture, whole(picture))
+    monkeypatch.setattr(parts, "_BAND_ROWS", rows)
+
+    painted = network(checkpoint).paint(picture, whole(picture))
+
+    assert relative_error(painted, expected) < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_was_painted_before_leaves_no_trace(checkpoint, precision) -> None:
+    picture, other = masked(72, 48), masked(72, 48, seed=1)
+    painter = network(checkpoint, precision)
+    expected = painter.paint(picture, whole(picture))
+    painter.paint(other, whole(other))
+
+    torch.testing.assert_close(painter.paint(picture, whole(picture)), expected, rtol=0, atol=0)
 
 
 # The published checkpoint

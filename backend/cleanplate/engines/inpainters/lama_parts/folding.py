@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from cleanplate.engines.inpainters.lama_parts.layout import FIRST, FIRST_BLOCK, HALVINGS, Layout
-from cleanplate.engines.inpainters.lama_parts.network import Convolution, FourierConvolution, Network
+from cleanplate.engines.inpainters.lama_parts.network import Convolution, Doubling, FourierConvolution, Mixing, Network
 from cleanplate.engines.weights_parts.stored_tensor import StoredTensor
 from cleanplate.errors import WeightsError
 
@@ -34,8 +35,8 @@ def network_of(
     return Network(
         stem=(*stem, folding.splitting(f"{FIRST_BLOCK - 1}")),
         blocks=tuple((folding.fourier(f"{place}.conv1"), folding.fourier(f"{place}.conv2")) for place in blocks),
-        rise=tuple(folding.transposed(f"{place}", f"{place + 1}") for place in rises),
-        last=folding.bare(f"{layout.last}"),
+        rise=tuple(folding.doubling(f"{place}", f"{place + 1}") for place in rises),
+        last=folding.last(f"{layout.last}"),
         local=layout.local,
     )
 
@@ -68,18 +69,36 @@ class _Folding:
         return FourierConvolution(
             to_local=self._made(np.concatenate(both, axis=1) * _per_output(local_scale), local_shift),
             local_to_global=self._made(self._read(f"{place}.ffc.convl2g.weight") * _per_output(scale), shift),
-            narrowing=self.convolution(f"{spectral}.conv1.0", f"{spectral}.conv1.1"),
-            spectral=self.convolution(f"{spectral}.fu.conv_layer", f"{spectral}.fu.bn"),
-            widening=self._made(self._read(f"{spectral}.conv2.weight") * _per_output(scale), None),
+            narrowing=self._mixing(f"{spectral}.conv1.0", f"{spectral}.conv1.1"),
+            spectral=self._mixing(f"{spectral}.fu.conv_layer", f"{spectral}.fu.bn"),
+            widening=self._matrix(self._read(f"{spectral}.conv2.weight") * _per_output(scale)),
         )
 
-    def transposed(self, place: str, norm: str) -> Convolution:
+    def doubling(self, place: str, norm: str) -> Doubling:
+        """A transposed convolution with a stride of 2, a padding of 1, and one more row and column at the ends."""
         scale, shift = self._norm(norm)
-        weight = self._read(f"{place}.weight") * scale[np.newaxis, :, np.newaxis, np.newaxis]
-        return self._made(weight, self._read(f"{place}.bias") * scale + shift)
+        # (outputs, inputs, 3, 3); the middle row reaches the upper pixels, the others the lower ones
+        weight = self._read(f"{place}.weight").swapaxes(0, 1) * _per_output(scale)
+        bias = self._read(f"{place}.bias") * scale + shift
+        upper, lower = weight[:, :, [1]], weight[:, :, [2, 0]]
+        return (
+            (self._made(upper[..., [1]], bias), self._made(upper[..., [2, 0]], bias)),
+            (self._made(lower[..., [1]], bias), self._made(lower[..., [2, 0]], bias)),
+        )
 
-    def bare(self, place: str) -> Convolution:
-        return self._made(self._read(f"{place}.weight"), self._read(f"{place}.bias"))
+    def last(self, place: str) -> Convolution:
+        """For 2×2 pixels at once: (outputs · 4, inputs, h + 1, w + 1)."""
+        weight = self._read(f"{place}.weight")
+        outputs, inputs, height, width = weight.shape
+        joint = np.zeros((outputs, 2, 2, inputs, height + 1, width + 1))
+        for down, right in np.ndindex(2, 2):
+            joint[:, down, right, :, down : down + height, right : right + width] = weight
+        return self._made(joint.reshape(-1, inputs, height + 1, width + 1), self._read(f"{place}.bias").repeat(4))
+
+    def _mixing(self, place: str, norm: str) -> Mixing:
+        scale, shift = self._norm(norm)
+        weight = self._matrix(self._read(f"{place}.weight") * _per_output(scale))
+        return Mixing(weight, self._tensor(shift[:, np.newaxis]))
 
     def _norm(self, place: str) -> tuple[_Numbers, _Numbers]:
         """What a batch norm multiplies by, and then adds."""
@@ -95,11 +114,15 @@ class _Folding:
             raise WeightsError(f"{name} has numbers that are not finite")
         return numbers
 
-    def _made(self, weight: _Numbers, bias: _Numbers | None) -> Convolution:
-        return Convolution(
-            torch.from_numpy(weight).to(self._device, self._dtype, memory_format=torch.channels_last),
-            None if bias is None else torch.from_numpy(bias).to(self._device, self._dtype),
-        )
+    def _made(self, weight: _Numbers, bias: _Numbers) -> Convolution:
+        return Convolution(self._tensor(weight).to(memory_format=torch.channels_last), self._tensor(bias))
+
+    def _matrix(self, weight: _Numbers) -> Tensor:
+        """Of a convolution that sees one pixel."""
+        return self._tensor(weight[:, :, 0, 0])
+
+    def _tensor(self, numbers: _Numbers) -> Tensor:
+        return torch.from_numpy(numbers).to(self._device, self._dtype).contiguous()
 
 
 def _per_output(scale: _Numbers) -> _Numbers:
