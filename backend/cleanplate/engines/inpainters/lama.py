@@ -40,7 +40,7 @@ class LamaInpainter:
     The fill is painted anew: no pixel is copied from anywhere.
     """
 
-    comfort: Final = Comfort(context=0.75, min_side_px=512, max_side_px=1152, coarse_side_px=512, multiple=STEP)
+    comfort: Final = Comfort(context=0.5, min_side_px=512, max_side_px=1152, coarse_side_px=512, multiple=STEP)
 
     def __init__(self, network: Network, *, version: str) -> None:
         self.version: Final = version
