@@ -16,7 +16,7 @@ from cleanplate.engines.devices import exactly
 from cleanplate.engines.segmenters.sam_parts.layers import Linear, Norm, Perceptron
 from cleanplate.engines.segmenters.sam_parts.layout import GRID, PATCH_PX
 
-_BIAS_BYTES: Final = 1 << 26
+_BIAS_BYTES: Final = 1 << 24
 """Memory for the bias of as many rows as are attended from at once; on a GPU, where there is more, ten times that."""
 
 _GPU_FACTOR: Final = 10
