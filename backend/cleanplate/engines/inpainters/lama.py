@@ -40,7 +40,8 @@ class LamaInpainter:
     The fill is painted anew: no pixel is copied from anywhere.
     """
 
-    comfort: Final = Comfort(context=0.5, min_side_px=512, max_side_px=1152, coarse_side_px=512, multiple=STEP)
+    # A crop of max_side_px has a hole of half as much; larger ones are filled better from coarse to fine.
+    comfort: Final = Comfort(context=0.5, min_side_px=512, max_side_px=960, coarse_side_px=512, multiple=STEP)
 
     def __init__(self, network: Network, *, version: str) -> None:
         self.version: Final = version
