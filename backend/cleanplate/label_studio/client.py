@@ -27,6 +27,7 @@ from cleanplate.label_studio.payloads import (
     Annotation,
     LocalStorage,
     MlBackend,
+    Prediction,
     Project,
     Reference,
     Task,
@@ -217,6 +218,11 @@ class LabelStudioClient:
         items, _ = self._task_page(project_id, [_filter("id", "equal", "Number", task_id)])
         return Task.parse(items[0]) if items else None
 
+    def task_count(self, project_id: int) -> int:
+        """How many tasks a project has."""
+        _, total = self._task_page(project_id, [], only_ids=True)
+        return total
+
     def copies(self, project_id: int, copy_id: str) -> tuple[Task, ...]:
         """The tasks of the copy with this id, by id; there should be at most one."""
         items, _ = self._task_page(project_id, [_filter(f"data.{COPY_KEY}", "equal", "String", copy_id)])
@@ -257,6 +263,19 @@ class LabelStudioClient:
     def delete_annotation(self, annotation_id: int) -> bool:
         """Delete an annotation; whether there was one."""
         return self._remove(f"/api/annotations/{annotation_id}/")
+
+    # Predictions
+
+    def create_prediction(
+        self, task_id: int, result: Sequence[Mapping[str, Any]], *, model_version: str, score: float
+    ) -> Prediction:
+        """Propose something for a task. An annotator who opens it begins with this."""
+        body = {"task": task_id, "result": list(result), "model_version": model_version, "score": score}
+        return Prediction.parse(self._call("POST", "/api/predictions/", body=body))
+
+    def delete_prediction(self, prediction_id: int) -> bool:
+        """Take a proposal back; whether there was one."""
+        return self._remove(f"/api/predictions/{prediction_id}/")
 
     # Files
 

@@ -113,6 +113,11 @@ def _many(value: Any) -> Any:
     return value if isinstance(value, list) else (value,)
 
 
+def _objects(value: Any) -> Any:
+    """Those of a list that say what they are; some of Label Studio's answers hold ids alone."""
+    return tuple(item for item in _many(value) if not isinstance(item, int))
+
+
 def _text(value: Any) -> Any:
     if value is None:
         return ""
@@ -210,8 +215,15 @@ class Draft(Payload):
     result: tuple[ResultItem, ...] = ()
 
 
+class Prediction(Payload):
+    """What a model proposed for a task. Its result may be long, and is not read."""
+
+    id: Id
+    model_version: Text = ""
+
+
 class Task(Payload):
-    """An image to be annotated, with what was annotated so far."""
+    """An image to be annotated, with what was annotated and proposed so far."""
 
     id: Id
     project: Id | None = None
@@ -220,6 +232,7 @@ class Task(Payload):
     updated_at: AwareDatetime | None = None
     annotations: Annotated[tuple[Annotation, ...], BeforeValidator(_many)] = ()
     drafts: Annotated[tuple[Draft, ...], BeforeValidator(_many)] = ()
+    predictions: Annotated[tuple[Prediction, ...], BeforeValidator(_objects)] = ()
 
 
 class Context(Payload):

@@ -5,7 +5,7 @@ Percentages are of the upright image, also where the annotator had turned it on 
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -68,6 +68,35 @@ class PromptItem:
     size: Size
     point: Point | None = None
     box: Box | None = None
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Something drawn around an object, or all over it, that a mask can be made from.
+
+    Attributes:
+        id: Label Studio's id of it.
+        label: one of those it was given.
+        shape: how it was drawn.
+        size: of the upright image it was drawn on.
+        is_upright: whether it is a rectangle that was not turned.
+    """
+
+    id: str
+    label: str
+    to_name: str
+    shape: Shape
+    size: Size
+    is_upright: bool
+    _item: ResultItem = field(repr=False)
+
+    def mask(self) -> Mask:
+        """(H, W), every pixel that it has a part in; empty if it lies beside the image.
+
+        Raises:
+            MaskError: It cannot be turned into a mask.
+        """
+        return _mask(self._item, self.shape, self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +177,23 @@ def regions_from_results(items: Iterable[ResultItem], config: LabelConfig, size:
             if not drawing.labels:
                 problems.append("a region has no label, so it is kept as it is")
     return Regions(tuple(regions), tuple(prompts), tuple(dict.fromkeys(problems)))
+
+
+def outlines(items: Iterable[ResultItem], config: LabelConfig) -> tuple[Outline, ...]:
+    """What was drawn in *items* and has an area, be it approved or only a prompt, in the order it was begun.
+
+    What has several labels is an outline for each. Left out is what no control can show a mask of.
+
+    Raises:
+        MaskError: The size of the image it was drawn on is impossible.
+    """
+    return tuple(
+        _outline(drawing, label)
+        for drawing in drawings(items)
+        if drawing.shape in _SHAPES
+        for label in drawing.labels
+        if config.output_controls(label, drawing.item.to_name)
+    )
 
 
 def unknown_labels(items: Iterable[ResultItem], config: LabelConfig) -> tuple[str, ...]:
@@ -281,6 +327,15 @@ def _regions(drawing: Drawing, size: Size) -> list[Region]:
     shape = _SHAPES[drawing.shape]
     mask = _mask(drawing.item, shape, size)
     return [Region(drawing.id, drawing.item.from_name, label, shape, mask) for label in drawing.labels or ("",)]
+
+
+def _outline(drawing: Drawing, label: str) -> Outline:
+    item, shape = drawing.item, _SHAPES[drawing.shape]
+    width, height = _side(item.original_width), _side(item.original_height)
+    if width is None or height is None:
+        raise MaskError(f"a region has an impossible original size: {item.original_width}×{item.original_height}")
+    is_upright = shape is Shape.RECTANGLE and _number(item, "rotation", PolygonError, default=0.0) == 0
+    return Outline(drawing.id, label, item.to_name, shape, Size(width, height), is_upright, item)
 
 
 def _mask(item: ResultItem, shape: Shape, size: Size) -> Mask:

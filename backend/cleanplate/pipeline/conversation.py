@@ -579,12 +579,12 @@ def _saved_target(
 
 def _restored(region: Region, asked_at: float) -> Target:
     """A target for a region that Label Studio remembers and we do not."""
-    logits = PackedLogits(_logits_from_mask(region.mask))
+    logits = PackedLogits(logits_from_mask(region.mask))
     answer = Answer(Asked((), None), PackedMask(region.mask), 1.0, logits)
     return Target(region_id=region.region_id, asked_at=asked_at, base=logits, answer=answer)
 
 
-def _logits_from_mask(mask: Mask) -> Logits:
+def logits_from_mask(mask: Mask) -> Logits:
     """Logits that say what the mask says, at a size that engines work at. The mask must not be empty."""
     size = size_of(mask)
     small = size.scaled(min(1.0, _SAVED_LOGITS_SIDE_PX / max(size)))

@@ -1,6 +1,7 @@
 """From what a detector found to a mask of what is to go."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, RgbImage, size_of
-from cleanplate.engines.protocols import Detector
+from cleanplate.engines.protocols import Detection, Detector
 from cleanplate.pipeline.second_look import LIKELY
 
 _MARGINS: Final = MappingProxyType({"face": 0.3})
@@ -17,6 +18,21 @@ _MARGIN: Final = 0.1
 """By what share of its sides a box is grown on each side. That of a face ends at the brow and at the chin."""
 
 _ROUND: Final = frozenset({"face"})
+
+
+def likely_detections(image: RgbImage, detector: Detector, *, kinds: Collection[str]) -> tuple[Detection, ...]:
+    """What a detector finds and is rather sure of, in boxes that hold all of it, the most certain first.
+
+    Args:
+        image: (H, W, 3).
+        detector: finds things.
+        kinds: of them.
+    """
+    return tuple(
+        replace(found, box=_grown(found.box, _MARGINS.get(found.kind, _MARGIN)))
+        for found in detector.detect(image, kinds=kinds)
+        if found.score >= LIKELY
+    )
 
 
 def detected_mask(image: RgbImage, detector: Detector, *, kinds: Collection[str]) -> Mask:
@@ -30,15 +46,11 @@ def detected_mask(image: RgbImage, detector: Detector, *, kinds: Collection[str]
         kinds: of them.
     """
     mask = np.zeros(image.shape[:2], dtype=np.uint8)
-    for found in detector.detect(image, kinds=kinds):
-        if found.score < LIKELY:
-            continue
-        margin = _MARGINS.get(found.kind, _MARGIN)
-        box = _grown(found.box, margin)
+    for found in likely_detections(image, detector, kinds=kinds):
         if found.kind in _ROUND:
-            cv2.ellipse(mask, _ellipse(box), 1, thickness=cv2.FILLED)
+            cv2.ellipse(mask, _ellipse(found.box), 1, thickness=cv2.FILLED)
         else:
-            mask[box.slices(size_of(image))] = 1
+            mask[found.box.slices(size_of(image))] = 1
     return mask.astype(np.bool_)
 
 

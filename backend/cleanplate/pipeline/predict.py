@@ -36,6 +36,7 @@ from cleanplate.pipeline.conversation import (
     Target,
     follow,
 )
+from cleanplate.pipeline.identities import image_of_task
 from cleanplate.pipeline.overview import Overlooked, Overview
 from cleanplate.pipeline.turns import Conversations, Turn
 from cleanplate.pipeline.warmer import Errand, Warmer
@@ -181,6 +182,10 @@ class Predictor:
         with self._lock:
             return {event: self._counts[event] for event in Event}
 
+    def embedding(self, image: ImageIdentity) -> Embedding:
+        """What prompts on an image need. Raises CleanplateError if it cannot be fetched, decoded or prepared."""
+        return self._prepared(image, with_overview=False)
+
     def close(self) -> None:
         """End the thread that prepares images."""
         if self._warmer is not None:
@@ -253,11 +258,9 @@ class Predictor:
     # Images
 
     def _identity(self, click: _Click, to_name: str) -> ImageIdentity:
-        tag = click.config.image(to_name)
-        url = _looked_up(click.task.data, tag.key) if tag is not None and tag.key is not None else None
-        if not isinstance(url, str) or not url:
-            raise PayloadError(f'the task\'s data hold no address where <Image name="{to_name}"> looks for one')
-        return ImageIdentity(self._label_studio_url, click.project_id, click.task.id, url)
+        return image_of_task(
+            click.task, to_name, config=click.config, project_id=click.project_id, label_studio_url=self._label_studio_url
+        )
 
     def _errands(self, click: _Click) -> tuple[Errand, ...]:
         names = [image.name for image in click.config.images]
@@ -432,18 +435,3 @@ def _shown_shadow(target: Target, key: ConversationKey, label: str, config: Labe
         to_name=key.to_name,
     )
     return _Shown(items, shadow.score)
-
-
-def _looked_up(data: Mapping[str, Any], key: str) -> Any:
-    """What Label Studio's frontend finds in a task's data at a key such as `image` or `pages[0].scan`."""
-    if key in data:
-        return data[key]
-    value: Any = data
-    for part in key.replace("[", ".").replace("]", "").split("."):
-        if isinstance(value, dict):
-            value = value.get(part)
-        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return None
-    return value
