@@ -259,7 +259,11 @@ class Predictor:
 
     def _identity(self, click: _Click, to_name: str) -> ImageIdentity:
         return image_of_task(
-            click.task, to_name, config=click.config, project_id=click.project_id, label_studio_url=self._label_studio_url
+            click.task,
+            to_name,
+            config=click.config,
+            project_id=click.project_id,
+            label_studio_url=self._label_studio_url,
         )
 
     def _errands(self, click: _Click) -> tuple[Errand, ...]:
