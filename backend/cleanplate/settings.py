@@ -109,6 +109,12 @@ class Settings(BaseSettings):
     embedding_cache_bytes: int = Field(
         default=512 * _MIB, ge=0, le=1024 * 1024 * _MIB, description="Memory for prepared images."
     )
+    embedding_disk_bytes: int = Field(
+        default=10 * 1024 * _MIB,
+        ge=0,
+        le=1024 * 1024 * _MIB,
+        description="Room for prepared images in the data directory; 0: none is kept there. Of sam's, one takes 2 MiB.",
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
     log_format: Literal["auto", "text", "json"] = Field(

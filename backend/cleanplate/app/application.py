@@ -9,6 +9,7 @@ from cleanplate.app.choices import detector_for, inpainter_for, limits_for, segm
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.image import RgbImage
 from cleanplate.domain.policy import Approval
+from cleanplate.engines.embedding_disk import EmbeddingDisk
 from cleanplate.engines.embeddings import EmbeddingCache
 from cleanplate.engines.protocols import Detector, Inpainter, Segmenter
 from cleanplate.errors import PolicyError, SettingsError, StorageUnavailableError
@@ -90,6 +91,15 @@ class Application:
         """What copies and their files are called."""
         return Names(load_or_create_key(self._secrets_dir / "names.key"))
 
+    @cached_property
+    def embedding_disk(self) -> EmbeddingDisk:
+        """Prepared images, shared with the other processes of the data directory."""
+        return EmbeddingDisk(
+            self._data_dir / "embeddings",
+            key=load_or_create_key(self._secrets_dir / "embeddings.key"),
+            max_bytes=self.settings.embedding_disk_bytes,
+        )
+
     # What does the work
 
     @cached_property
@@ -128,7 +138,7 @@ class Application:
             segmenter=self.segmenter,
             media=self.media,
             read_image=self._read_image,
-            embeddings=EmbeddingCache(self.settings.embedding_cache_bytes),
+            embeddings=EmbeddingCache(self.settings.embedding_cache_bytes, self.embedding_disk),
             conversations=Conversations(),
             label_studio_url=self.client.url,
         )

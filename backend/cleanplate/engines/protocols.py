@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Logits, Mask, RgbImage, Size
@@ -63,6 +63,23 @@ class Segmenter(Protocol):
         Raises:
             PromptError: No part of the prompt lies on the image.
             EngineError: The embedding was made by another engine.
+        """
+        ...
+
+
+@runtime_checkable
+class Packing(Protocol):
+    """What a segmenter has besides if its embeddings can be kept outside the process, because they are worth it."""
+
+    def pack(self, embedding: Embedding) -> bytes:
+        """What one of its embeddings can be kept as; the same embedding always gives the same bytes."""
+        ...
+
+    def unpack(self, content: bytes) -> Embedding:
+        """The embedding that was packed.
+
+        Raises:
+            EngineError: The bytes are damaged, or another version of the segmenter packed them.
         """
         ...
 

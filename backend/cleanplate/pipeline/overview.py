@@ -34,6 +34,11 @@ class Overview:
             return cls(image.copy(), size)
         return cls(np.asarray(cv2.resize(image, small, interpolation=cv2.INTER_AREA), dtype=np.uint8), size)
 
+    @property
+    def size_bytes(self) -> int:
+        """How much memory it holds."""
+        return self.image.nbytes
+
     def shadow_of(self, mask: Mask) -> Shadow | None:
         """The shadow of an object of the whole image, at that image's size; None if none is convincing."""
         small = size_of(self.image)
@@ -46,7 +51,10 @@ class Overview:
 
 @dataclass(frozen=True, eq=False)
 class Overlooked:
-    """An embedding and the overview of the same image: kept, counted and forgotten together."""
+    """An embedding and the overview of the same image.
+
+    They are kept apart: an embedding may be stored on a disk, an overview is the image itself and never is.
+    """
 
     embedding: Embedding
     overview: Overview
@@ -59,7 +67,7 @@ class Overlooked:
     @property
     def size_bytes(self) -> int:
         """About how much memory it holds."""
-        return self.embedding.size_bytes + self.overview.image.nbytes
+        return self.embedding.size_bytes + self.overview.size_bytes
 
 
 def _resized(mask: Mask, size: Size) -> Mask:

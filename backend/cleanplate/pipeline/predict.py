@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import structlog
@@ -14,7 +14,7 @@ import structlog
 from cleanplate.domain.image import RgbImage, Size
 from cleanplate.domain.region import Region
 from cleanplate.engines.embeddings import EmbeddingCache, EmbeddingKey, ImageIdentity
-from cleanplate.engines.protocols import Embedding, Segmenter
+from cleanplate.engines.protocols import Embedding, Packing, Segmenter
 from cleanplate.errors import CleanplateError, MaskError, PayloadError, PromptError, SizeMismatchError
 from cleanplate.label_studio.config import LabelConfig
 from cleanplate.label_studio.payloads import PredictRequest, ResultItem, Task
@@ -46,6 +46,9 @@ Prediction: TypeAlias = dict[str, Any]
 
 MAX_PROMPTS: Final = 256
 """More on one screen is no annotator's work, and each box costs a segmentation."""
+
+_OVERVIEW: Final = "overview"
+"""What an overview is kept under, in the place of a segmenter's version."""
 
 _log = structlog.get_logger()
 
@@ -128,6 +131,7 @@ class Predictor:
             clock: in seconds, never running backwards.
         """
         self._segmenter = segmenter
+        self._packing = segmenter if isinstance(segmenter, Packing) else None
         self._media = media
         self._read_image = read_image
         self._embeddings = embeddings
@@ -200,7 +204,7 @@ class Predictor:
             return []
         key = ConversationKey(self._identity(click, to_name), to_name, label)
         with self._conversations.turn(key, frozenset(prompt.id for prompt in prompts)) as turn:
-            prepared = self._prepared(key.image, with_overview=click.config.has_shadows(to_name))
+            prepared = self._prepared_as_seen(key.image, prompts, with_overview=click.config.has_shadows(to_name))
             _require_same_size(prompts, prepared.size)
             if turn.is_superseded:
                 self._count(Event.SUPERSEDED)
@@ -270,20 +274,46 @@ class Predictor:
         names = [image.name for image in click.config.images]
         return tuple(Errand(self._identity(click, name), click.config.has_shadows(name)) for name in names)
 
-    def _prepared(self, identity: ImageIdentity, *, with_overview: bool) -> Embedding:
-        """The image's embedding; with its overview an Overlooked."""
-        key = self._key(identity, with_overview=with_overview)
-        return self._embeddings.get(key, lambda: self._prepare(identity, with_overview=with_overview))
+    def _prepared(self, identity: ImageIdentity, *, with_overview: bool, anew: bool = False) -> Embedding:
+        """The image's embedding; with its overview an Overlooked.
 
-    def _prepare(self, identity: ImageIdentity, *, with_overview: bool) -> Embedding:
-        data = self._media.fetch(identity.url, project_id=identity.project_id, task_id=identity.task_id)
-        image = self._read_image(data)
-        embedding = self._segmenter.embed(image)
-        return Overlooked(embedding, Overview.of(image)) if with_overview else embedding
+        Args:
+            identity: the image.
+            with_overview: whether a click has to see the image.
+            anew: whether to look at its bytes, although they were seen a short time ago.
+        """
+        fetched = cache(
+            lambda: self._media.fetch(identity.url, project_id=identity.project_id, task_id=identity.task_id)
+        )
+        decoded = cache(lambda: self._read_image(fetched()))
+        embedding = self._embeddings.get(
+            EmbeddingKey(self._segmenter.version, identity),
+            read=fetched,
+            encode=lambda _: self._segmenter.embed(decoded()),
+            packing=self._packing,
+            anew=anew,
+        )
+        if not with_overview:
+            return embedding
+        # Without a packing: it would put the image on the disk, and originals are never kept there.
+        overview = self._embeddings.get(
+            EmbeddingKey(_OVERVIEW, identity), read=fetched, encode=lambda _: Overview.of(decoded()), anew=anew
+        )
+        assert isinstance(overview, Overview), "nothing else is kept under its key"  # noqa: S101
+        return Overlooked(embedding, overview)
 
-    def _key(self, identity: ImageIdentity, *, with_overview: bool) -> EmbeddingKey:
-        version = self._segmenter.version
-        return EmbeddingKey(f"{version} with overview" if with_overview else version, identity)
+    def _prepared_as_seen(
+        self, identity: ImageIdentity, prompts: list[PromptItem], *, with_overview: bool
+    ) -> Embedding:
+        """The same, and if the annotator saw an image of another size, of what is behind the address now."""
+        prepared = self._prepared(identity, with_overview=with_overview)
+        if all(prompt.size == prepared.size for prompt in prompts):
+            return prepared
+        return self._prepared(identity, with_overview=with_overview, anew=True)
+
+    def _is_prepared(self, errand: Errand) -> bool:
+        versions = [self._segmenter.version, *([_OVERVIEW] if errand.with_overview else [])]
+        return all(EmbeddingKey(version, errand.image) in self._embeddings for version in versions)
 
     # Warming
 
@@ -298,8 +328,7 @@ class Predictor:
             _log.info("an opened task cannot be prepared", task=request.tasks[0].id, reason=error.reason)
             return
         for errand in errands:
-            key = self._key(errand.image, with_overview=errand.with_overview)
-            if key not in self._embeddings and not self._warmer.ask(errand):
+            if not self._is_prepared(errand) and not self._warmer.ask(errand):
                 self._count(Event.WARMING_DROPPED)
 
     def _warm(self, errand: Errand) -> None:
