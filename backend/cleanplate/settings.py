@@ -66,6 +66,12 @@ class Settings(BaseSettings):
         description="What they compute with; auto: what is faster here. A copy is made anew if it changes.",
     )
 
+    batch_detect: str = Field(
+        default="",
+        description="What the detector is to look for when predictions are retrieved for many tasks, as "
+        "face,plate=LABEL; none: only what was drawn is masked.",
+    )
+
     approval: str = Field(
         default="submitted", description="What a copy is made from: submitted, ground_truth or choice:<name>=<value>."
     )

@@ -62,6 +62,10 @@ class CountingServices:
         self.predicted += len(request.tasks)
         return [{"result": []}]
 
+    def predict_many(self, request: PredictRequest) -> list[dict[str, Any] | list[dict[str, Any]]]:
+        self.predicted += len(request.tasks)
+        return [[] for _ in request.tasks]
+
     def click_events(self) -> Iterable[tuple[str, int]]:
         return ()
 

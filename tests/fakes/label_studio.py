@@ -65,6 +65,7 @@ class FakeLabelStudio:
     projects: dict[int, dict[str, Any]] = field(default_factory=dict)
     tasks: dict[int, dict[str, Any]] = field(default_factory=dict)
     annotations: dict[int, dict[str, Any]] = field(default_factory=dict)
+    predictions: dict[int, dict[str, Any]] = field(default_factory=dict)
     uploads: dict[int, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     storages: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -166,6 +167,10 @@ class FakeLabelStudio:
         """A task's annotations."""
         return [annotation for annotation in self.annotations.values() if annotation["task"] == task_id]
 
+    def predictions_of(self, task_id: int) -> list[dict[str, Any]]:
+        """A task's predictions."""
+        return [prediction for prediction in self.predictions.values() if prediction["task"] == task_id]
+
     def content_of(self, url: str) -> bytes:
         """The file an address in a task's data leads to."""
         parts = urlsplit(url)
@@ -261,7 +266,11 @@ class FakeLabelStudio:
         }
 
     def _with_annotations(self, task: dict[str, Any]) -> dict[str, Any]:
-        return task | {"annotations": self.annotations_of(task["id"]), "predictions": [], "drafts": []}
+        return task | {
+            "annotations": self.annotations_of(task["id"]),
+            "predictions": self.predictions_of(task["id"]),
+            "drafts": [],
+        }
 
     def _post_task(self, request: "_Request") -> tuple[HTTPStatus, Any]:
         body = request.json()
@@ -297,6 +306,20 @@ class FakeLabelStudio:
     def _delete_annotation(self, number: int, _: "_Request") -> tuple[HTTPStatus, Any]:
         _found(self.annotations, number, "Annotation")
         self.forget(number)
+        return HTTPStatus.NO_CONTENT, None
+
+    def _post_prediction(self, request: "_Request") -> tuple[HTTPStatus, Any]:
+        body = request.json()
+        task = _found(self.tasks, body["task"], "Task")
+        if not 0 <= body["score"] <= 1:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "Error validating prediction: ['Score must be between 0 and 1']")
+        number = self._next()
+        self.predictions[number] = {"id": number, "project": task["project"], "created_at": _now(), **body}
+        return HTTPStatus.CREATED, self.predictions[number]
+
+    def _delete_prediction(self, number: int, _: "_Request") -> tuple[HTTPStatus, Any]:
+        _found(self.predictions, number, "Prediction")
+        del self.predictions[number]
         return HTTPStatus.NO_CONTENT, None
 
     def _post_import(self, project_id: int, request: "_Request") -> tuple[HTTPStatus, Any]:
@@ -412,6 +435,8 @@ _ROUTES: list[tuple[str, str, _Action]] = [
     ("GET", r"/api/annotations/(\d+)/", FakeLabelStudio._get_annotation),
     ("PATCH", r"/api/annotations/(\d+)/", FakeLabelStudio._patch_annotation),
     ("DELETE", r"/api/annotations/(\d+)/", FakeLabelStudio._delete_annotation),
+    ("POST", r"/api/predictions/", FakeLabelStudio._post_prediction),
+    ("DELETE", r"/api/predictions/(\d+)/", FakeLabelStudio._delete_prediction),
     ("GET", r"/api/storages/localfiles", FakeLabelStudio._get_storages),
     ("POST", r"/api/storages/localfiles", FakeLabelStudio._post_storage),
     ("POST", r"/api/storages/localfiles/(\d+)/sync", FakeLabelStudio._sync_storage),

@@ -10,7 +10,7 @@ from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.image import RgbImage
 from cleanplate.domain.policy import Approval
 from cleanplate.engines.embedding_disk import EmbeddingDisk
-from cleanplate.engines.embeddings import EmbeddingCache
+from cleanplate.engines.embeddings import EmbeddingCache, ImageIdentity
 from cleanplate.engines.protocols import Detector, Inpainter, Segmenter
 from cleanplate.errors import PolicyError, SettingsError, StorageUnavailableError
 from cleanplate.jobs.sqlite import SqliteQueue
@@ -19,12 +19,15 @@ from cleanplate.jobs.worker import Worker, stop_on_signals
 from cleanplate.label_studio.client import LabelStudioClient
 from cleanplate.label_studio.media import Media
 from cleanplate.pipeline.approvals import Approvals
+from cleanplate.pipeline.batch import BatchPredictor
 from cleanplate.pipeline.job import CopyMaker
 from cleanplate.pipeline.leftovers import Leftovers
 from cleanplate.pipeline.places import Places
 from cleanplate.pipeline.predict import Predictor
+from cleanplate.pipeline.proposals import Proposer
 from cleanplate.pipeline.publish import Publisher
 from cleanplate.pipeline.turns import Conversations
+from cleanplate.pipeline.wishes import kinds_from_text
 from cleanplate.settings import Settings
 from cleanplate.storage.ledger import Ledger
 from cleanplate.storage.names import Names, load_or_create_key
@@ -144,6 +147,27 @@ class Application:
         )
 
     @cached_property
+    def proposer(self) -> Proposer:
+        """Makes masks that nobody clicked for."""
+        return Proposer(
+            segmenter=self.segmenter,
+            detector=lambda: self.detector,
+            embedding=self.predictor.embedding,
+            image=self._image,
+            label_studio_url=self.client.url,
+            max_pixels=self.settings.max_image_pixels,
+        )
+
+    @cached_property
+    def batch_predictor(self) -> BatchPredictor:
+        """Answers for many tasks at once. Raises SettingsError if the setting of what to detect makes no sense."""
+        try:
+            kinds = kinds_from_text(self.settings.batch_detect)
+        except PolicyError as error:
+            raise SettingsError(f"CLEANPLATE_BATCH_DETECT: {error}") from error
+        return BatchPredictor(self.proposer, kinds=kinds)
+
+    @cached_property
     def places(self) -> Places:
         """Where the files of copies go."""
         return Places(self.client, self.media, local_root=self.settings.local_files_root)
@@ -210,6 +234,9 @@ class Application:
         predictor = vars(self).get("predictor")
         if predictor is not None:
             predictor.close()
+
+    def _image(self, image: ImageIdentity) -> RgbImage:
+        return self._read_image(self.media.fetch(image.url, project_id=image.project_id, task_id=image.task_id))
 
     def _read_image(self, content: bytes) -> RgbImage:
         return picture_from_bytes(content, self.limits).image

@@ -18,6 +18,7 @@ class WebServices:
         self._application = application
         self._queue = application.queue
         self._predictor = application.predictor
+        self._batch = application.batch_predictor
 
     @property
     def model_version(self) -> str:
@@ -37,6 +38,10 @@ class WebServices:
     def predict(self, request: PredictRequest) -> list[dict[str, Any]]:
         """Answer a click; an opened task has no answer, but its image is prepared behind it."""
         return self._predictor.predict(request)
+
+    def predict_many(self, request: PredictRequest) -> list[dict[str, Any] | list[dict[str, Any]]]:
+        """Answer for a list of tasks, as far as the time allows."""
+        return self._batch.predict(request)
 
     def click_events(self) -> Iterable[tuple[str, int]]:
         """What happened to clicks since the start, and how often."""

@@ -2,27 +2,22 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cleanplate.app.application import Application
 from cleanplate.cli.folders import FolderRun, Outcome, Places, Result, items_in
 from cleanplate.cli.output import err, errors_as_sentences, new_table, out, print_table
+from cleanplate.cli.progress import INTERRUPTED, progress
 from cleanplate.errors import NotAnImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cleanplate.cli.removal import Removal
     from cleanplate.settings import Settings
-
-_INTERRUPTED: Final = 130
 
 _SAID: Final = {
     Outcome.MADE: "[green]{count} made[/green]",
@@ -48,7 +43,7 @@ def clean_folder(
         if not items:
             raise NotAnImageError(f"there is no JPEG, PNG, WebP or TIFF image in {places.images}")
         try:
-            with _progress(len(items), shown=err.is_terminal and not as_json) as step:
+            with progress(len(items), shown=err.is_terminal and not as_json) as step:
                 for item in items:
                     step(_shown(item.name), 0)
                     result = run.result_of(item)
@@ -68,26 +63,9 @@ def clean_folder(
         if interrupted:
             err.print(f"[yellow]Stopped with {left} to go.[/yellow] The same command goes on from here.")
     if interrupted:
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED)
     if not all(result.ok for result in results):
         raise typer.Exit(1)
-
-
-@contextmanager
-def _progress(total: int, *, shown: bool) -> "Iterator[Callable[[str, int], None]]":
-    """Something to call with the name of the image at hand and how many more are done."""
-    columns = (
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("·"),
-        TimeElapsedColumn(),
-        TextColumn("gone,"),
-        TimeRemainingColumn(),
-        TextColumn("to go  [dim]{task.description}[/dim]"),
-    )
-    with Progress(*columns, console=err, disable=not shown, transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda name, done: progress.update(task, description=escape(name), advance=done)
 
 
 def _print_results(results: list[Result], places: Places) -> None:

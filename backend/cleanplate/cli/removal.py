@@ -13,7 +13,7 @@ from cleanplate.domain.policy import READ_BACK, Action, Dilation
 from cleanplate.engines.protocols import Detector, Inpainter
 from cleanplate.errors import EngineError, PolicyError
 from cleanplate.pipeline.clean import CleanCopy, Original, clean_image
-from cleanplate.pipeline.detections import detected_mask
+from cleanplate.pipeline.detections import detected_mask, kind_named
 from cleanplate.pipeline.plan import dilated
 
 if TYPE_CHECKING:
@@ -66,13 +66,10 @@ class Removal:
         """
         if self.detector is None:
             raise EngineError("--detect needs a detector, and CLEANPLATE_DETECTOR is none")
-        known = {form: kind for kind in self.detector.kinds for form in (kind, f"{kind}s", f"{kind[:-1]}ies")}
-        wanted = [word.strip().lower() for word in words.split(",") if word.strip()]
-        unknown = [word for word in wanted if word not in known]
-        if unknown or not wanted:
-            what = f"cannot find {unknown[0]!r}" if unknown else "needs to know what to find"
-            raise EngineError(f"the detector {what}: it finds {', '.join(self.detector.kinds)}")
-        return replace(self, kinds=tuple(sorted({known[word] for word in wanted})))
+        wanted = [word for word in words.split(",") if word.strip()]
+        if not wanted:
+            raise EngineError(f"the detector needs to know what to find: it finds {', '.join(self.detector.kinds)}")
+        return replace(self, kinds=tuple(sorted({kind_named(word, self.detector) for word in wanted})))
 
     def in_the_way(self, action: Action, *, reversible: bool) -> "Removal":
         """The same in another way.

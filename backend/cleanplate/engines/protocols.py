@@ -84,6 +84,20 @@ class Packing(Protocol):
         ...
 
 
+@runtime_checkable
+class Sketching(Protocol):
+    """What some segmenters are besides: they can begin with somebody's rough drawing of an object.
+
+    It is given to them as `Prompt.previous`. Others take that for their own answer, and change no more than the
+    clicks ask for.
+    """
+
+    @property
+    def takes_sketches(self) -> bool:
+        """Whether a drawing helps."""
+        ...
+
+
 @dataclass(frozen=True)
 class Comfort:
     """In what crops an inpainter does its best; the pipeline cuts them so.

@@ -11,6 +11,7 @@ import numpy as np
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, RgbImage, size_of
 from cleanplate.engines.protocols import Detection, Detector
+from cleanplate.errors import EngineError
 from cleanplate.pipeline.second_look import LIKELY
 
 _MARGINS: Final = MappingProxyType({"face": 0.3})
@@ -18,6 +19,19 @@ _MARGIN: Final = 0.1
 """By what share of its sides a box is grown on each side. That of a face ends at the brow and at the chin."""
 
 _ROUND: Final = frozenset({"face"})
+
+
+def kind_named(word: str, detector: Detector) -> str:
+    """The kind of things that a word such as `face`, `Faces` or `bodies` means.
+
+    Raises:
+        EngineError: The detector cannot find that.
+    """
+    known = {form: kind for kind in detector.kinds for form in (kind, f"{kind}s", f"{kind[:-1]}ies")}
+    kind = known.get(word.strip().lower())
+    if kind is None:
+        raise EngineError(f"the detector cannot find {word!r}: it finds {', '.join(detector.kinds)}")
+    return kind
 
 
 def likely_detections(image: RgbImage, detector: Detector, *, kinds: Collection[str]) -> tuple[Detection, ...]:

@@ -29,7 +29,7 @@ class Metrics:
         self.failures = Counter("cleanplate_failures", "Errors answered.", ["reason"], registry=self.registry)
         self.predictions = Counter(
             "cleanplate_predictions",
-            "Predict requests: opened (no prompt), answered, empty, busy or failed.",
+            "Predict requests: opened (no prompt), batch (many tasks), answered, empty, busy or failed.",
             ["outcome"],
             registry=self.registry,
         )

@@ -29,6 +29,13 @@ class Services(Protocol):
         """
         ...
 
+    def predict_many(self, request: PredictRequest) -> list[dict[str, Any] | list[dict[str, Any]]]:
+        """Answer for a list of tasks: for each a prediction, or an empty list where there is none.
+
+        It takes as long as Label Studio waits, at the most; what is not done by then has an empty list.
+        """
+        ...
+
     def click_events(self) -> Iterable[tuple[str, int]]:
         """What happened to clicks since the start, and how often: Label Studio shows annotators none of it."""
         ...

@@ -4,6 +4,7 @@ import pytest
 
 from cleanplate.app.checks import Outcome
 from cleanplate.app.services import WebServices
+from cleanplate.errors import SettingsError
 from cleanplate.jobs.job import JobState, NewJob, Subject
 from cleanplate.label_studio.payloads import PredictRequest
 from cleanplate.storage.ledger import CopyRecord
@@ -142,3 +143,24 @@ def test_a_queue_that_cannot_be_read_is_a_failed_check(made, tmp_path) -> None:
     assert (queue.name, queue.outcome) == ("queue", Outcome.FAILED)
     assert "CLEANPLATE_DATA_DIR" in queue.remedy
     assert "worker" not in [check.name for check in others]
+
+
+def test_a_list_of_tasks_is_answered_with_what_was_drawn(made) -> None:
+    config = (
+        '<View><Image name="image" value="$image"/><BrushLabels name="brush" toName="image" smart="false">'
+        '<Label value="Face"/></BrushLabels></View>'
+    )
+    tasks = [{"id": number, "project": 1, "data": {"image": "/data/x.png"}} for number in (1, 2)]
+    listed = {"tasks": tasks, "project": "1.2", "label_config": config, "params": {"context": None}}
+
+    assert WebServices(made).predict_many(PredictRequest.parse(listed)) == [[], []]
+
+
+def test_what_to_detect_in_lists_is_checked_at_the_start(
+    application,
+    label_studio,  # noqa: ARG001  (it has to answer)
+) -> None:
+    made = application(CLEANPLATE_BATCH_DETECT="face,,")
+
+    with pytest.raises(SettingsError, match="CLEANPLATE_BATCH_DETECT"):
+        WebServices(made)

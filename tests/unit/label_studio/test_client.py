@@ -518,3 +518,39 @@ def test_label_studio_may_live_below_a_path(server) -> None:
     server.on("GET", "/studio/api/version", 200, {"release": "1.23.2"})
 
     assert LabelStudioClient(f"{server.url}/studio", TOKEN, retries=0).version() == "1.23.2"
+
+
+# Predictions
+
+
+def test_a_prediction_is_written_with_its_version_and_its_score(server, client) -> None:
+    server.on("POST", "/api/predictions/", 201, {"id": 8, "task": 5, "model_version": "sam", "score": 0.5})
+
+    made = client.create_prediction(5, [{"id": "a"}], model_version="sam", score=0.5)
+
+    assert (made.id, made.model_version) == (8, "sam")
+    assert server.asked[0].json == {"task": 5, "result": [{"id": "a"}], "model_version": "sam", "score": 0.5}
+
+
+@pytest.mark.parametrize(("status", "was_there"), [(204, True), (404, False)])
+def test_deleting_a_prediction_tells_whether_there_was_one(server, client, status: int, was_there: bool) -> None:  # noqa: FBT001
+    server.on("DELETE", "/api/predictions/8/", status, None)
+
+    assert client.delete_prediction(8) is was_there
+
+
+def test_tasks_come_with_the_predictions_they_have(server, client) -> None:
+    predictions = [{"id": 8, "model_version": None, "result": [{}], "score": 0.1}, {"id": 9, "model_version": "sam"}]
+    server.on("GET", "/api/tasks", 200, page(task(1, predictions=predictions), task(2, predictions=[17])))
+
+    first, second = client.tasks(1)
+
+    assert [(prediction.id, prediction.model_version) for prediction in first.predictions] == [(8, ""), (9, "sam")]
+    assert second.predictions == ()
+
+
+def test_the_tasks_of_a_project_are_counted_without_fetching_them(server, client) -> None:
+    server.on("GET", "/api/tasks", 200, page({"id": 1}, total=4711))
+
+    assert client.task_count(1) == 4711
+    assert server.asked[0].query["include"] == ["id"]

@@ -24,6 +24,7 @@ from cleanplate.label_studio.payloads import Annotation, ResultItem
 from cleanplate.label_studio.results import (
     is_approved,
     kept_items,
+    outlines,
     prompt_items,
     regions_from_results,
     result_items_from_mask,
@@ -658,3 +659,44 @@ def test_the_choice_is_what_counts_where_it_was_asked_for() -> None:
     assert not is_approved(chosen("ok", ["yes"], 1), approval)
     assert not is_approved(annotation(), approval)
     assert not is_approved(annotation(item("textarea", "ok", {"choices": ["yes"]})), approval)
+
+
+# Outlines
+
+
+def test_all_that_has_an_area_is_an_outline_be_it_a_prompt_or_a_region() -> None:
+    oval = item("ellipselabels", "oval", {"x": 50, "y": 50, "radiusX": 10, "radiusY": 20, "ellipselabels": ["Face"]})
+    stroke = brush(SPOT, "Tree", id="r3")
+    shape = polygon([[0, 0], [50, 0], [50, 50]], "Plate", id="r4")
+
+    found = outlines([rectangle(), keypoint(id="r0"), oval.model_copy(update={"id": "r2"}), stroke, shape], CONFIG)
+
+    assert [(outline.id, outline.label, outline.shape, outline.is_upright) for outline in found] == [
+        ("r1", "Face", Shape.RECTANGLE, True),
+        ("r2", "Face", Shape.ELLIPSE, False),
+        ("r3", "Tree", Shape.BRUSH, False),
+        ("r4", "Plate", Shape.POLYGON, False),
+    ]
+    assert {outline.size for outline in found} == {SIZE}
+    np.testing.assert_array_equal(found[0].mask(), mask_of(slice(2, 6), slice(2, 8)))
+    np.testing.assert_array_equal(found[2].mask(), SPOT)
+
+
+def test_a_turned_rectangle_is_an_outline_that_is_not_upright() -> None:
+    (outline,) = outlines([rectangle(rotation=45)], CONFIG)
+
+    assert not outline.is_upright
+    assert 0 < outline.mask().sum() < SIZE.pixels
+
+
+def test_an_outline_of_a_label_that_no_control_can_show_is_left_out() -> None:
+    line = item("vectorlabels", "line", {"vertices": [], "vectorlabels": ["Face"]})
+    unknown = rectangle(label="Nobody")
+
+    assert outlines([unknown, line], CONFIG) == ()
+
+
+@pytest.mark.parametrize("width", [None, 0, 1.5, 1_000_000])
+def test_an_outline_on_an_impossible_image_is_refused(width: object) -> None:
+    with pytest.raises(MaskError, match="impossible"):
+        outlines([rectangle().model_copy(update={"original_width": width})], CONFIG)

@@ -50,6 +50,10 @@ class CountingServices:
             raise self.error
         return self.answer
 
+    def predict_many(self, request: PredictRequest) -> list[dict[str, Any] | list[dict[str, Any]]]:
+        self.asked.append(request)
+        return [*self.answer, []]
+
     def click_events(self) -> Iterable[tuple[str, int]]:
         return [("answered", 12), ("superseded", 3), ("warmed", 0)]
 

@@ -63,6 +63,22 @@ def test_opening_a_task_is_answered_empty_even_when_every_place_is_taken(service
         assert clicked.result().status_code == 200
 
 
+def test_a_list_of_tasks_is_answered_task_by_task_and_takes_no_place_from_clicks(services, click) -> None:
+    app = create_app(services, WebOptions(SECRETS, running_predictions=1, waiting_predictions=0))
+    listed = {"tasks": [{"id": 1}, {"id": 2}], "project": "1.2", "params": {"context": None}}
+    services.hold.clear()
+    with ThreadPoolExecutor() as pool:
+        clicked = pool.submit(app.test_client().post, "/predict", json=click)
+        assert services.entered.acquire(timeout=10)
+
+        answer = app.test_client().post("/predict", json=listed)
+        services.hold.set()
+        clicked.result()
+
+    assert answer.json["results"] == [*services.answer, []]
+    assert 'cleanplate_predictions_total{outcome="batch"} 1.0' in app.test_client().get("/metrics").text
+
+
 def test_a_click_too_many_is_sent_away_with_503_and_a_time_to_come_again(services, click) -> None:
     app = create_app(services, WebOptions(SECRETS, running_predictions=1, waiting_predictions=0))
     services.hold.clear()

@@ -71,6 +71,8 @@ class _Drawing:
 class Sam:
     """Clicks, boxes and earlier answers to masks. Keeps nothing between calls."""
 
+    takes_sketches: Final = True
+
     def __init__(self, encoder: Encoder, decoder: Decoder, *, version: str) -> None:
         self.version: Final = version
         self._encoder = encoder

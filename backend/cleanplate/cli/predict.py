@@ -1,0 +1,140 @@
+"""`predict`: masks for a whole project, as predictions in Label Studio."""
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.markup import escape
+
+from cleanplate.cli.output import JsonOption, err, errors_as_sentences, new_table, out, print_table
+from cleanplate.cli.progress import INTERRUPTED, progress
+from cleanplate.cli.start import settings_of_command
+
+if TYPE_CHECKING:
+    from cleanplate.pipeline.project_run import ProjectRun, TaskOutcome
+    from cleanplate.pipeline.wishes import Wishes
+
+_SAID: Final = {
+    "predicted": "[green]{count} predicted[/green]",
+    "there_already": "{count} there already",
+    "nothing": "{count} with nothing to mask",
+    "copy": "{count} copies passed over",
+    "failed": "[red]{count} failed[/red]",
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Give *app* the command `predict`."""
+    app.command()(predict)
+
+
+def predict(
+    *,
+    project: Annotated[int, typer.Option(metavar="ID", min=1, help="The project's number: it is in its address.")],
+    from_boxes: Annotated[
+        bool, typer.Option("--from-boxes", metavar="", help="Make masks of what is in rectangles, turned ones too.")
+    ] = False,
+    from_polygons: Annotated[
+        bool,
+        typer.Option("--from-polygons", metavar="", help="Make masks of what is in polygons, ellipses, brush strokes."),
+    ] = False,
+    detect: Annotated[
+        str,
+        typer.Option(
+            metavar="KINDS",
+            show_default=False,
+            help="Make masks of what a detector finds: face, plate, body, with commas; face=LABEL names the label.",
+        ),
+    ] = "",
+    as_drawn: Annotated[
+        bool, typer.Option("--as-drawn", metavar="", help="Take what was drawn for the mask itself.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", metavar="", help="Replace what was predicted with the same engine before.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make masks for all tasks of a project of Label Studio, and write them there as predictions.
+
+    They are made from what was drawn: in the annotation that is ground truth, or else was submitted last, or else in
+    a draft. A mask stays inside the outline it was made from. The least certain come first if the Data Manager is
+    ordered by prediction score.
+
+    A task that has a prediction of the same engine is passed over, so a run that was broken off goes on from there.
+    """
+    if not (from_boxes or from_polygons or detect.strip()):
+        raise typer.BadParameter("say from what: --from-boxes, --from-polygons or --detect")
+    if as_drawn and not (from_boxes or from_polygons):
+        raise typer.BadParameter("--as-drawn needs --from-boxes or --from-polygons")
+    from cleanplate.app.application import Application  # noqa: PLC0415  (the command line starts fast)
+    from cleanplate.pipeline.project_run import ProjectRun  # noqa: PLC0415
+
+    outcomes: list[TaskOutcome] = []
+    interrupted = finished = False
+    with errors_as_sentences(as_json=as_json):
+        wishes = _wishes(from_boxes=from_boxes, from_polygons=from_polygons, detect=detect, as_drawn=as_drawn)
+        application = Application(settings_of_command())
+        run = ProjectRun(application.client, application.proposer, project, wishes, again=again)
+        try:
+            _follow(run, outcomes, as_json=as_json)
+            finished = True
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            _print_summary(outcomes, total=run.total, finished=finished, as_json=as_json)
+            application.close()
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if any(outcome.reason for outcome in outcomes) or len(outcomes) < run.total:
+        raise typer.Exit(1)
+
+
+def _wishes(*, from_boxes: bool, from_polygons: bool, detect: str, as_drawn: bool) -> "Wishes":
+    from cleanplate.pipeline.wishes import BOXES, OUTLINES, Wishes, kinds_from_text  # noqa: PLC0415
+
+    shapes = (BOXES if from_boxes else frozenset()) | (OUTLINES if from_polygons else frozenset())
+    return Wishes(shapes=shapes, kinds=kinds_from_text(detect), as_drawn=as_drawn)
+
+
+def _follow(run: "ProjectRun", outcomes: "list[TaskOutcome]", *, as_json: bool) -> None:
+    """Work through the tasks and note what becomes of each."""
+    with progress(run.total, shown=err.is_terminal and not as_json) as step:
+        for outcome in run.outcomes():
+            outcomes.append(outcome)
+            step(f"task {outcome.task_id}", 1)
+            if as_json:
+                typer.echo(json.dumps(_json(outcome), ensure_ascii=False))
+
+
+def _print_summary(outcomes: "list[TaskOutcome]", *, total: int, finished: bool, as_json: bool) -> None:
+    counts = Counter(str(outcome.outcome) for outcome in outcomes)
+    left = max(total - len(outcomes), 0)
+    if as_json:
+        typer.echo(json.dumps({"summary": {name: counts[name] for name in _SAID} | {"left": left}}))
+        return
+    failed = [outcome for outcome in outcomes if outcome.reason]
+    if failed:
+        table = new_table()
+        for outcome in failed:
+            table.add_row(f"task {outcome.task_id}", escape(outcome.message))
+        out.print("[bold]Not predicted[/bold]")
+        print_table(table)
+        out.print()
+    said = [sentence.format(count=counts[name]) for name, sentence in _SAID.items() if counts[name]]
+    out.print(f"{'[red]✗[/red]' if failed else '[green]✓[/green]'} {', '.join(said) or 'no tasks'}", soft_wrap=True)
+    if left and finished:
+        err.print(f"[yellow]{left} task{'s' if left > 1 else ''} could not be read, or went away.[/yellow]")
+    elif left:
+        err.print(f"[yellow]Stopped with {left} to go.[/yellow] The same command goes on from here.")
+
+
+def _json(outcome: "TaskOutcome") -> dict[str, Any]:
+    return {
+        "task": outcome.task_id,
+        "outcome": str(outcome.outcome),
+        "regions": outcome.regions,
+        "score": outcome.score,
+        "reason": outcome.reason,
+        "message": outcome.message,
+    }

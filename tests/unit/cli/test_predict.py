@@ -1,0 +1,110 @@
+import json
+
+import numpy as np
+import pytest
+
+from cleanplate.codecs.rle import mask_from_rle
+from cleanplate.pipeline.project_run import ProjectRun
+from fakes.workshop import FACE, HEIGHT, WIDTH, photograph, rectangle
+
+CONFIG = """<View><Image name="image" value="$image"/>
+<RectangleLabels name="box" toName="image" smart="true"><Label value="Face"/></RectangleLabels>
+<BrushLabels name="brush" toName="image" smart="false"><Label value="Face"/></BrushLabels></View>"""
+
+
+@pytest.fixture
+def project(label_studio) -> int:
+    """A project with a box around a face, and with an upload that is no image."""
+    project = label_studio.add_project(CONFIG)
+    for content in (photograph(), b"no image"):
+        task = label_studio.add_task(project, {"image": label_studio.add_upload(project, "a.png", content)})
+        label_studio.annotate(task, [rectangle(FACE)])
+    return project
+
+
+def test_boxes_become_predictions_and_what_failed_is_named(cleanplate, label_studio, project) -> None:
+    good, bad = label_studio.tasks
+
+    answer = cleanplate("predict", "--project", project, "--from-boxes")
+
+    (prediction,) = label_studio.predictions.values()
+    left, top, right, bottom = FACE
+    mask = mask_from_rle(prediction["result"][0]["value"]["rle"], width=WIDTH, height=HEIGHT)
+    assert answer.exit_code == 1
+    assert "1 predicted, 1 failed" in answer.stdout
+    assert f"task {bad}" in answer.stdout
+    assert prediction["task"] == good
+    assert mask[top:bottom, left:right].mean() > 0.9
+    assert np.count_nonzero(mask) < 1.2 * (right - left) * (bottom - top)
+
+
+def test_a_second_run_has_nothing_left_to_do(cleanplate, label_studio, project) -> None:
+    label_studio.tasks.popitem()
+    cleanplate("predict", "--project", project, "--from-boxes")
+
+    answer = cleanplate("predict", "--project", project, "--from-boxes")
+
+    assert (answer.exit_code, len(label_studio.predictions)) == (0, 1)
+    assert "✓ 1 there already" in answer.stdout
+
+
+def test_the_json_has_a_line_for_each_task_and_a_summary(cleanplate, label_studio, project) -> None:
+    good, bad = label_studio.tasks
+
+    answer = cleanplate("predict", "--project", project, "--from-boxes", "--json")
+
+    first, second, summary = (json.loads(line) for line in answer.stdout.splitlines())
+    assert (first["task"], first["outcome"], first["regions"], first["reason"]) == (good, "predicted", 1, "")
+    assert (second["task"], second["outcome"], second["reason"]) == (bad, "failed", "not_an_image")
+    assert summary == {"summary": {"predicted": 1, "there_already": 0, "nothing": 0, "copy": 0, "failed": 1, "left": 0}}
+
+
+def test_after_ctrl_c_it_says_what_is_left_and_how_to_go_on(cleanplate, label_studio, project, monkeypatch) -> None:
+    outcome_of = ProjectRun._outcome
+
+    def stopping(run, task):
+        if task.id == max(label_studio.tasks):
+            raise KeyboardInterrupt
+        return outcome_of(run, task)
+
+    monkeypatch.setattr(ProjectRun, "_outcome", stopping)
+
+    answer = cleanplate("predict", "--project", project, "--from-boxes")
+
+    assert answer.exit_code == 130
+    assert "✓ 1 predicted" in answer.stdout
+    assert "Stopped with 1 to go." in answer.stderr
+
+
+def test_tasks_that_cannot_be_read_are_told(cleanplate, label_studio, project) -> None:
+    label_studio.tasks.popitem()
+    label_studio.tasks[4711] = {"id": 4711, "project": project, "data": "nonsense", "updated_at": None}
+
+    answer = cleanplate("predict", "--project", project, "--from-boxes")
+
+    assert answer.exit_code == 1
+    assert "1 predicted" in answer.stdout
+    assert "1 task could not be read" in answer.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--as-drawn", "--detect", "face")])
+def test_a_run_from_nothing_is_refused(cleanplate, options) -> None:
+    answer = cleanplate("predict", "--project", 1, *options)
+
+    assert answer.exit_code == 2
+    assert "--from-boxes" in answer.stderr
+
+
+def test_a_project_that_is_missing_is_told_in_a_sentence(cleanplate, label_studio) -> None:  # noqa: ARG001
+    answer = cleanplate("predict", "--project", 4711, "--from-polygons")
+
+    assert answer.exit_code == 1
+    assert "no project 4711" in answer.stderr
+
+
+def test_what_the_detector_cannot_find_is_told_with_what_it_finds(cleanplate, label_studio, project) -> None:
+    answer = cleanplate("predict", "--project", project, "--detect", "dogs")
+
+    assert answer.exit_code == 1
+    assert "face, plate, body" in answer.stderr
+    assert label_studio.predictions == {}
