@@ -2,6 +2,7 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -31,6 +32,9 @@ from cleanplate.pipeline.wishes import kinds_from_text
 from cleanplate.settings import Settings
 from cleanplate.storage.ledger import Ledger
 from cleanplate.storage.names import Names, load_or_create_key
+
+_FOLLOWING: Final = 10
+"""Among so many tasks after the opened one, those are looked for that nobody has annotated."""
 
 _log = structlog.get_logger()
 
@@ -144,6 +148,7 @@ class Application:
             embeddings=EmbeddingCache(self.settings.embedding_cache_bytes, self.embedding_disk),
             conversations=Conversations(),
             label_studio_url=self.client.url,
+            following=lambda project_id, task_id: self.client.tasks_after(project_id, task_id, count=_FOLLOWING),
         )
 
     @cached_property

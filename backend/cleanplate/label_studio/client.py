@@ -218,6 +218,12 @@ class LabelStudioClient:
         items, _ = self._task_page(project_id, [_filter("id", "equal", "Number", task_id)])
         return Task.parse(items[0]) if items else None
 
+    def tasks_after(self, project_id: int, task_id: int, *, count: int) -> tuple[Task, ...]:
+        """The tasks of a project that follow one of them by id, *count* at the most; those that can be read."""
+        items, _ = self._task_page(project_id, [_filter("id", "greater", "Number", task_id)], page_size=count)
+        found = [_readable_task(item, project_id) for item in items]
+        return tuple(task for task in found if task is not None)
+
     def task_count(self, project_id: int) -> int:
         """How many tasks a project has."""
         _, total = self._task_page(project_id, [], only_ids=True)
@@ -414,13 +420,18 @@ class LabelStudioClient:
             return None
 
     def _task_page(
-        self, project_id: int, filters: list[dict[str, Any]], *, only_ids: bool = False
+        self,
+        project_id: int,
+        filters: list[dict[str, Any]],
+        *,
+        only_ids: bool = False,
+        page_size: int = _TASKS_PER_PAGE,
     ) -> tuple[list[Any], int]:
         query = {
             "project": project_id,
             "fields": "all",
             "resolve_uri": "false",
-            "page_size": _TASKS_PER_PAGE,
+            "page_size": page_size,
             "query": json.dumps({"filters": {"conjunction": "and", "items": filters}, "ordering": ["tasks:id"]}),
         }
         if only_ids:

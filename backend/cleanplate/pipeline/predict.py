@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -16,6 +16,7 @@ from cleanplate.domain.region import Region
 from cleanplate.engines.embeddings import EmbeddingCache, EmbeddingKey, ImageIdentity
 from cleanplate.engines.protocols import Embedding, Packing, Segmenter
 from cleanplate.errors import CleanplateError, MaskError, PayloadError, PromptError, SizeMismatchError
+from cleanplate.label_studio.client import COPY_KEY
 from cleanplate.label_studio.config import LabelConfig
 from cleanplate.label_studio.payloads import PredictRequest, ResultItem, Task
 from cleanplate.label_studio.results import (
@@ -46,6 +47,9 @@ Prediction: TypeAlias = dict[str, Any]
 
 MAX_PROMPTS: Final = 256
 """More on one screen is no annotator's work, and each box costs a segmentation."""
+
+AHEAD: Final = 3
+"""The images of so many tasks are prepared while an annotator is still at the one before."""
 
 _OVERVIEW: Final = "overview"
 """What an overview is kept under, in the place of a segmenter's version."""
@@ -116,6 +120,7 @@ class Predictor:
         conversations: Conversations,
         label_studio_url: str,
         warms: bool = True,
+        following: Callable[[int, int], Iterable[Task]] = lambda _project_id, _task_id: (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Join what a click needs.
@@ -128,6 +133,7 @@ class Predictor:
             conversations: shared by all requests.
             label_studio_url: whose tasks these are.
             warms: whether an opened task's image is prepared before anyone clicks.
+            following: gets the tasks after one of a project, by the ids of both: they will probably be opened next.
             clock: in seconds, never running backwards.
         """
         self._segmenter = segmenter
@@ -138,6 +144,7 @@ class Predictor:
         self._conversations = conversations
         self._label_studio_url = label_studio_url
         self._clock = clock
+        self._following = following
         self._warmer = Warmer(self._warm) if warms else None
         self._lock = threading.Lock()
         self._counts: Counter[Event] = Counter()
@@ -155,6 +162,8 @@ class Predictor:
         if request.prompts is None:
             self._warm_later(request)
             return []
+        if self._warmer is not None:
+            self._warmer.drop_ahead()
         started_at = self._clock()
         click = _read_click(request)
         prompts = self._prompts(request.prompts, click)
@@ -322,7 +331,8 @@ class Predictor:
         if self._warmer is None or len(request.tasks) != 1:
             return
         try:
-            errands = self._errands(_read_click(request))
+            opened = _read_click(request)
+            errands = self._errands(opened)
         except CleanplateError as error:
             self._count(Event.WARMING_FAILED)
             _log.info("an opened task cannot be prepared", task=request.tasks[0].id, reason=error.reason)
@@ -330,6 +340,19 @@ class Predictor:
         for errand in errands:
             if not self._is_prepared(errand) and not self._warmer.ask(errand):
                 self._count(Event.WARMING_DROPPED)
+        self._warmer.ask_ahead(self._errands_ahead(opened))
+
+    def _errands_ahead(self, opened: _Click) -> Iterator[Errand]:
+        """What will probably be needed after this: the images of the next tasks that nobody has annotated."""
+        try:
+            tasks = self._following(opened.project_id, opened.task.id)
+            waiting = [task for task in tasks if not task.annotations and COPY_KEY not in task.data]
+            for task in waiting[:AHEAD]:
+                yield from (
+                    errand for errand in self._errands(replace(opened, task=task)) if not self._is_prepared(errand)
+                )
+        except CleanplateError as error:
+            _log.info("what may be opened next cannot be prepared", project=opened.project_id, reason=error.reason)
 
     def _warm(self, errand: Errand) -> None:
         try:

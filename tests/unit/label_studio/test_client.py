@@ -554,3 +554,14 @@ def test_the_tasks_of_a_project_are_counted_without_fetching_them(server, client
 
     assert client.task_count(1) == 4711
     assert server.asked[0].query["include"] == ["id"]
+
+
+def test_the_tasks_after_one_are_few_and_those_that_cannot_be_read_are_left_out(server, client) -> None:
+    server.on("GET", "/api/tasks", 200, page({"id": 8, "data": {}}, {"id": 9, "data": "no data"}, total=4711))
+
+    assert [task.id for task in client.tasks_after(1, 7, count=2)] == [8]
+    query = server.asked[0].query
+    assert query["page_size"] == ["2"]
+    assert json.loads(query["query"][0])["filters"]["items"] == [
+        {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": 7}
+    ]

@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +17,15 @@ from cleanplate.engines.embeddings import EmbeddingCache
 from cleanplate.engines.protocols import Embedding, Segmentation
 from cleanplate.errors import (
     EngineMemoryError,
+    LabelStudioUnreachableError,
     MediaUnavailableError,
     PayloadError,
     PolicyError,
     PromptError,
     SizeMismatchError,
 )
-from cleanplate.label_studio.payloads import PredictRequest
-from cleanplate.pipeline.predict import MAX_PROMPTS, Event, Predictor
+from cleanplate.label_studio.payloads import PredictRequest, Task
+from cleanplate.pipeline.predict import AHEAD, MAX_PROMPTS, Event, Predictor
 from cleanplate.pipeline.turns import Conversations
 
 WAIT_S = 10
@@ -176,7 +177,7 @@ class Clock:
 class Service:
     """A predictor on stand-ins."""
 
-    def __init__(self, *, warms: bool = False) -> None:
+    def __init__(self, *, warms: bool = False, following: Callable[[int, int], Iterable[Task]] | None = None) -> None:
         self.segmenter = CountingSegmenter()
         self.media = CountingMedia()
         self.embeddings = EmbeddingCache(10_000)
@@ -189,6 +190,7 @@ class Service:
             conversations=self.conversations,
             label_studio_url="http://ls",
             warms=warms,
+            following=following or (lambda _project_id, _task_id: ()),
             clock=Clock(),
         )
 
@@ -741,6 +743,102 @@ def test_after_closing_opened_tasks_are_answered_but_not_prepared(warming) -> No
 
     assert warming.predictor.predict(opened(8)) == []
     assert warming.predictor.counts[Event.WARMING_DROPPED] == 1
+
+
+def queue_of(*task_ids: int, **more: object) -> Callable[[int, int], Iterable[Task]]:
+    """What follows any task."""
+    tasks = [{"id": number, "project": 1, "data": {"image": f"/data/{number}.png"}, **more} for number in task_ids]
+    return lambda _project_id, task_id: [Task.parse(task) for task in tasks if task["id"] > task_id]
+
+
+def test_after_an_opened_task_the_images_of_the_next_ones_are_prepared() -> None:
+    service = Service(warms=True, following=queue_of(*range(1, 20)))
+    service.predictor.predict(opened(7))
+    wait_until(lambda: service.predictor.counts[Event.WARMED] == 1 + AHEAD)
+    service.ask(click("a", 50, 60), task_id=8, url="/data/8.png")
+    service.predictor.close()
+
+    assert service.media.fetched == [f"/data/{number}.png" for number in (7, 8, 9, 10)]
+
+
+@pytest.mark.parametrize(
+    "done",
+    [{"annotations": [{"id": 1, "result": []}]}, {"data": {"image": "/data/8.png", "cleanplate": "abc"}}],
+    ids=["annotated", "copy"],
+)
+def test_tasks_that_nobody_will_open_are_not_prepared_ahead(done) -> None:
+    service = Service(warms=True, following=queue_of(8, **done))
+    service.predictor.predict(opened(7))
+    service.predictor.predict(opened(5))
+    wait_until(lambda: service.predictor.counts[Event.WARMED] == 2)
+    service.predictor.close()
+
+    assert service.media.fetched == ["/data/7.png", "/data/5.png"]
+
+
+def test_a_click_drops_what_was_to_be_prepared_ahead() -> None:
+    service = Service(warms=True, following=queue_of(8, 9, 10))
+    at_eight, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        if service.media.fetched[-1] == "/data/8.png":
+            at_eight.set()
+            assert go_on.wait(WAIT_S)
+
+    service.media.before_answer = hold
+    service.predictor.predict(opened(7))
+    assert at_eight.wait(WAIT_S)
+    service.ask(click("a", 50, 60), url="/data/7.png")
+    go_on.set()
+    wait_until(lambda: service.predictor.counts[Event.WARMED] == 2)
+    service.predictor.predict(opened(20))
+    wait_until(lambda: service.predictor.counts[Event.WARMED] == 3)
+    service.predictor.close()
+
+    assert service.media.fetched == ["/data/7.png", "/data/8.png", "/data/20.png"]
+
+
+def test_an_opened_task_goes_before_those_that_may_be_opened_next() -> None:
+    service = Service(warms=True, following=queue_of(8, 9, 30))
+    at_eight, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        if service.media.fetched[-1] == "/data/8.png":
+            at_eight.set()
+            assert go_on.wait(WAIT_S)
+
+    service.media.before_answer = hold
+    service.predictor.predict(opened(7))
+    assert at_eight.wait(WAIT_S)
+    service.predictor.predict(opened(20))
+    go_on.set()
+    wait_until(lambda: service.predictor.counts[Event.WARMED] == 4)
+    service.predictor.close()
+
+    assert service.media.fetched == [f"/data/{number}.png" for number in (7, 8, 20, 30)]
+
+
+def test_a_label_studio_that_does_not_say_what_comes_next_harms_nobody() -> None:
+    def unreachable(_project_id: int, _task_id: int) -> Iterable[Task]:
+        raise LabelStudioUnreachableError("Label Studio did not answer")
+
+    service = Service(warms=True, following=unreachable)
+    for task_id in (7, 8):
+        service.predictor.predict(opened(task_id))
+    wait_until(lambda: service.predictor.counts[Event.WARMED] == 2)
+    service.predictor.close()
+
+    assert service.predictor.counts[Event.WARMING_FAILED] == 0
+
+
+def test_an_image_replaced_by_one_of_another_size_is_looked_at_again(service) -> None:
+    service.ask(click("a", 50, 60))
+
+    with pytest.raises(SizeMismatchError):
+        service.ask(click("a", 50, 60) | {"original_width": 400, "original_height": 300})
+
+    assert service.media.fetched == ["/data/upload/1/a.png"] * 2
+    assert service.segmenter.embedded == 1
 
 
 def test_logs_of_clicks_hold_no_address(service) -> None:
