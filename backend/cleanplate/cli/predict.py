@@ -53,13 +53,19 @@ def predict(
     again: Annotated[
         bool, typer.Option("--again", metavar="", help="Replace what was predicted with the same engine before.")
     ] = False,
+    prelabel: Annotated[
+        bool,
+        typer.Option("--prelabel", metavar="", help="Have the project use these predictions, also to order tasks."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make masks for all tasks of a project of Label Studio, and write them there as predictions.
 
     They are made from what was drawn: in the annotation that is ground truth, or else was submitted last, or else in
-    a draft. A mask stays inside the outline it was made from. The least certain come first if the Data Manager is
-    ordered by prediction score.
+    a draft. A mask stays inside the outline it was made from.
+
+    In a project that uses these predictions (--prelabel), the least certain come first if the Data Manager is ordered
+    by prediction score.
 
     A task that has a prediction of the same engine is passed over, so a run that was broken off goes on from there.
     """
@@ -79,6 +85,8 @@ def predict(
         try:
             _follow(run, outcomes, as_json=as_json)
             finished = True
+            if prelabel and _has_any(outcomes):
+                run.use()
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -86,6 +94,12 @@ def predict(
             application.close()
     if interrupted:
         raise typer.Exit(INTERRUPTED)
+    if _has_any(outcomes) and not run.is_used and not as_json:
+        out.print(
+            f"The project does not use them yet: choose [bold]{escape(run.version)}[/bold] in its settings, "
+            "or add [bold]--prelabel[/bold]. Then annotators begin with them, and tasks can be ordered by their score.",
+            soft_wrap=True,
+        )
     if any(outcome.reason for outcome in outcomes) or len(outcomes) < run.total:
         raise typer.Exit(1)
 
@@ -95,6 +109,11 @@ def _wishes(*, from_boxes: bool, from_polygons: bool, detect: str, as_drawn: boo
 
     shapes = (BOXES if from_boxes else frozenset()) | (OUTLINES if from_polygons else frozenset())
     return Wishes(shapes=shapes, kinds=kinds_from_text(detect), as_drawn=as_drawn)
+
+
+def _has_any(outcomes: "list[TaskOutcome]") -> bool:
+    """Whether the project has predictions of this version now."""
+    return any(outcome.outcome in {"predicted", "there_already"} for outcome in outcomes)
 
 
 def _follow(run: "ProjectRun", outcomes: "list[TaskOutcome]", *, as_json: bool) -> None:

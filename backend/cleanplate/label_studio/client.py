@@ -159,7 +159,12 @@ class LabelStudioClient:
         return Project.parse(self._call("POST", "/api/projects", body=body))
 
     def update_project(
-        self, project_id: int, *, label_config: str | None = None, show_predictions: bool | None = None
+        self,
+        project_id: int,
+        *,
+        label_config: str | None = None,
+        show_predictions: bool | None = None,
+        model_version: str | None = None,
     ) -> Project:
         """Change a project.
 
@@ -167,8 +172,14 @@ class LabelStudioClient:
             project_id: which.
             label_config: its new labelling config.
             show_predictions: whether opening a task asks the ML backend for predictions first.
+            model_version: whose predictions annotators begin with, and whose scores tasks are ordered by. Refused
+                unless there are some of that version, or an ML backend of that title.
         """
-        changes = {"label_config": label_config, "show_collab_predictions": show_predictions}
+        changes = {
+            "label_config": label_config,
+            "show_collab_predictions": show_predictions,
+            "model_version": model_version,
+        }
         body = {name: value for name, value in changes.items() if value is not None}
         return Project.parse(self._call("PATCH", f"/api/projects/{project_id}", body=body))
 

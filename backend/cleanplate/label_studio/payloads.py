@@ -340,11 +340,16 @@ class User(Payload):
 
 
 class Project(Payload):
-    """A project and its labelling config."""
+    """A project and its labelling config.
+
+    Attributes:
+        model_version: whose predictions it uses: the version they have, or the title of the ML backend.
+    """
 
     id: Id
     title: Text = ""
     label_config: Text = ""
+    model_version: Text = ""
 
 
 class Upload(Payload):

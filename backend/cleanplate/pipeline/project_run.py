@@ -75,7 +75,22 @@ class ProjectRun:
         self._wishes = wishes
         self._again = again
         proposer.require(wishes, self._config)
+        self._used_version = project.model_version
         self.total = client.task_count(project_id)
+
+    @property
+    def version(self) -> str:
+        """What Label Studio stores beside the predictions."""
+        return self._proposer.version
+
+    @property
+    def is_used(self) -> bool:
+        """Whether annotators begin with the predictions of this version, and tasks are ordered by their scores."""
+        return self._used_version == self.version
+
+    def use(self) -> None:
+        """Have the project use the predictions of this version; there must be some."""
+        self._used_version = self._client.update_project(self._project_id, model_version=self.version).model_version
 
     def outcomes(self) -> Iterator[TaskOutcome]:
         """Work through the tasks by their ids; what goes wrong with one does not stop the others.
@@ -106,10 +121,9 @@ class ProjectRun:
         if before and not self._again:
             return TaskOutcome(task.id, Outcome.THERE_ALREADY)
         proposal = self._proposer.propose(task, project_id=self._project_id, config=self._config, wishes=self._wishes)
-        if proposal is not None:
-            self._client.create_prediction(task.id, proposal.result, model_version=version, score=proposal.score)
-        for prediction_id in before:
-            self._client.delete_prediction(prediction_id)
         if proposal is None:
             return TaskOutcome(task.id, Outcome.NOTHING)
+        self._client.create_prediction(task.id, proposal.result, model_version=version, score=proposal.score)
+        for prediction_id in before:
+            self._client.delete_prediction(prediction_id)
         return TaskOutcome(task.id, Outcome.PREDICTED, regions=proposal.regions, score=proposal.score)

@@ -48,6 +48,32 @@ def test_a_second_run_has_nothing_left_to_do(cleanplate, label_studio, project) 
     assert "✓ 1 there already" in answer.stdout
 
 
+def test_without_prelabel_it_says_how_the_project_would_use_them(cleanplate, label_studio, project) -> None:
+    answer = cleanplate("predict", "--project", project, "--from-boxes")
+
+    assert "choose graphcut-" in answer.stdout
+    assert "--prelabel" in answer.stdout
+    assert "model_version" not in label_studio.projects[project]
+
+
+def test_with_prelabel_the_project_uses_them(cleanplate, label_studio, project) -> None:
+    answer = cleanplate("predict", "--project", project, "--from-boxes", "--prelabel")
+
+    (prediction,) = label_studio.predictions.values()
+    assert label_studio.projects[project]["model_version"] == prediction["model_version"]
+    assert "--prelabel" not in answer.stdout
+
+
+def test_where_nothing_was_predicted_the_project_is_left_as_it_is(cleanplate, label_studio, project) -> None:
+    label_studio.annotations.clear()
+
+    answer = cleanplate("predict", "--project", project, "--from-boxes", "--prelabel")
+
+    assert answer.exit_code == 0
+    assert "2 with nothing to mask" in answer.stdout
+    assert "model_version" not in label_studio.projects[project]
+
+
 def test_the_json_has_a_line_for_each_task_and_a_summary(cleanplate, label_studio, project) -> None:
     good, bad = label_studio.tasks
 

@@ -130,6 +130,16 @@ def test_again_replaces_only_what_the_same_version_predicted(fake, project, run)
     assert kept["bright-1"]["id"] != first["id"]
 
 
+def test_again_takes_nothing_away_where_there_is_nothing_new(fake, project, run) -> None:
+    task = boxed_task(fake, project)
+    run()
+    fake.annotations.clear()
+    before = fake.predictions_of(task)
+
+    assert [outcome.outcome for outcome in run(again=True)] == [Outcome.NOTHING]
+    assert fake.predictions_of(task) == before
+
+
 def test_the_prediction_of_another_version_does_not_count(fake, project, run) -> None:
     task = boxed_task(fake, project)
     fake.predictions[999] = {"id": 999, "task": task, "model_version": "another", "score": None, "result": []}
