@@ -12,11 +12,15 @@ from cleanplate.domain.image import RgbImage, Size
 from cleanplate.domain.prompt import Prompt
 from cleanplate.engines.registry import SEGMENTERS, WITH_WEIGHTS, load_segmenter
 from cleanplate.errors import EngineError, ImageError, PromptError
+from cleanplate.pipeline.outlines import prompt_from_outline
 
 HEIGHT, WIDTH = 90, 120
 BLOCK = Box(30, 20, 80, 60)
 INSIDE, OUTSIDE = Point(54, 39), Point(100, 80)
 NOT_OBJECT = Point(100, 80, positive=False)
+
+AROUND_BLOCK = np.hypot(*np.ogrid[-1.6 : 2.0 : HEIGHT * 1j, -2.0 : 2.4 : WIDTH * 1j]) < 1.3
+"""An oval a little larger than the block."""
 
 PROMPTS = {
     "a click": Prompt((INSIDE,)),
@@ -34,6 +38,7 @@ PROMPTS = {
     "a box and a negative click": Prompt((Point(31, 21, positive=False),), BLOCK),
     "a click beside the image and one on it": Prompt((Point(-5, 20), INSIDE)),
     "between pixels": Prompt((Point(54.49, 39.51),)),
+    "an outline with all it says": prompt_from_outline(AROUND_BLOCK),
     "at the very edge": Prompt((Point(WIDTH - 0.51, -0.5),)),
 }
 
