@@ -9,6 +9,7 @@ from rich.markup import escape
 from cleanplate.cli.output import JsonOption, err, errors_as_sentences, new_table, out, print_json, print_table
 from cleanplate.cli.progress import INTERRUPTED, progress
 from cleanplate.cli.start import settings_of_command
+from cleanplate.errors import CleanplateError
 
 if TYPE_CHECKING:
     from cleanplate.app.warming import ProjectWarming, Warmed
@@ -51,9 +52,14 @@ def warm(
             _follow(warming, outcomes, as_json=as_json)
         except KeyboardInterrupt:
             interrupted = True
+        except CleanplateError:
+            # A script gets the error alone: one answer.
+            if not as_json:
+                _print_summary(warming, outcomes, as_json=False)
+            raise
         finally:
-            _print_summary(warming, outcomes, as_json=as_json)
             application.close()
+        _print_summary(warming, outcomes, as_json=as_json)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
     if any(outcome.reason for outcome in outcomes):

@@ -151,7 +151,18 @@ def test_too_little_room_for_one_stops_it_and_for_all_is_told(cleanplate, projec
     assert "too small for all of them" in enough_for_one.stderr
     assert for_none.exit_code == 1
     assert "could not be stored" in for_none.stderr
+    assert "Stopped with" in for_none.stderr
     assert len(segmenter.embedded) == 4
+
+
+@pytest.mark.usefixtures("segmenter")
+def test_a_script_gets_one_json_whatever_happens(cleanplate, project, monkeypatch) -> None:
+    good = json.loads(cleanplate("warm", "--project", project, "--json").stdout)
+    monkeypatch.setenv("CLEANPLATE_EMBEDDING_DISK_BYTES", "1031")
+    bad = json.loads(cleanplate("warm", "--project", project, "--json").stdout)
+
+    assert (good["prepared"], good["stored_before"], good["left"], good["failed"]) == (3, 0, 0, [])
+    assert bad["error"]["reason"] == "storage_unavailable"
 
 
 @pytest.mark.usefixtures("segmenter", "label_studio")
