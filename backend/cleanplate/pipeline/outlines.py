@@ -35,14 +35,21 @@ _LEAST_DEPTH: Final = 0.05
 """A point outside must be this share of the box's longer side away from the outline, to be clearly outside."""
 
 
+def box_around(mask: Mask) -> Box:
+    """The tight box around what was drawn. *mask* (H, W) must not be empty."""
+    box = bounding_box(mask)
+    assert box is not None, "an outline on the image has pixels"  # noqa: S101
+    return box
+
+
 def prompt_from_box(mask: Mask) -> Prompt:
     """The box around what was drawn, and nothing else. *mask* (H, W) must not be empty."""
-    return Prompt(box=_box(mask))
+    return Prompt(box=box_around(mask))
 
 
 def prompt_from_outline(mask: Mask) -> Prompt:
     """All that an outline says. *mask* (H, W) is what it encloses, and must not be empty."""
-    box = _box(mask)
+    box = box_around(mask)
     crop = mask[box.slices(size_of(mask))]
     step = math.ceil(max(crop.shape) / _POINTS_SIDE_PX)
     places = np.ascontiguousarray(crop[::step, ::step])
@@ -57,18 +64,12 @@ def prompt_from_outline(mask: Mask) -> Prompt:
 def held(mask: Mask, outline: Mask) -> Mask:
     """The part of *mask* that lies in what an outline encloses, or at most REACH_PX beyond. Both (H, W)."""
     size = size_of(outline)
-    place = _box(outline).grown(REACH_PX).slices(size)
+    place = box_around(outline).grown(REACH_PX).slices(size)
     side = 2 * REACH_PX + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     result = np.zeros_like(mask)
     result[place] = mask[place] & cv2.dilate(outline[place].view(np.uint8), disc).view(np.bool_)
     return result
-
-
-def _box(mask: Mask) -> Box:
-    box = bounding_box(mask)
-    assert box is not None, "an outline on the image has pixels"  # noqa: S101
-    return box
 
 
 def _inner(places: Mask) -> Iterator[tuple[int, int]]:

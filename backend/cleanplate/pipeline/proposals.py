@@ -20,7 +20,7 @@ from cleanplate.label_studio.results import Outline, outlines, result_items_from
 from cleanplate.pipeline.conversation import ConversationKey
 from cleanplate.pipeline.detections import kind_named, likely_detections
 from cleanplate.pipeline.identities import image_of_task
-from cleanplate.pipeline.outlines import held, prompt_from_box, prompt_from_outline
+from cleanplate.pipeline.outlines import box_around, held, prompt_from_box, prompt_from_outline
 from cleanplate.pipeline.wishes import Kind, Wishes, label_for
 
 NUDGE: Final = 0.05
@@ -193,7 +193,7 @@ class Proposer:
             if not mask.any():
                 continue
             found = self._drawn_object(outline, mask, as_drawn=wishes.as_drawn)
-            boxes.append((found.to_name, found.label, prompt_from_box(mask).box or Box(0, 0, 0, 0)))
+            boxes.append((found.to_name, found.label, box_around(mask)))
             yield found
         if wishes.kinds:
             yield from self._detected(task, project_id, config, wishes.kinds, boxes)
