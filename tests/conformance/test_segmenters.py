@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cleanplate.domain.geometry import Box, Point
@@ -172,6 +172,7 @@ places = st.tuples(st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1))
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=places, later=st.lists(st.tuples(places, st.booleans()), max_size=4, unique_by=lambda click: click[0]))
+@example(first=(0, 0), later=[((2, 0), True), ((0, 1), False)])
 def test_no_order_of_clicks_breaks_the_promises(segmenter, embedding, first, later) -> None:
     points = (Point(*first), *(Point(*place, positive) for place, positive in later if place != first))
     answer = None

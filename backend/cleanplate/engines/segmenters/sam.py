@@ -140,7 +140,9 @@ class Sam:
             drawing = _Drawing(np.minimum(drawing.logits, previous), drawing.score)
             if not mask_in_image(enlarged(drawing.logits), size).any():
                 drawing = _Drawing(previous, 0.0)
-        elif not mask_in_image(enlarged(drawing.logits), size).any() and box is not None:
+            # What is drawn for earlier clicks must not add anything either.
+            return _Drawing(np.minimum(_agreeing(drawing.logits, points, size), previous), drawing.score)
+        if not mask_in_image(enlarged(drawing.logits), size).any() and box is not None:
             drawing = _Drawing(_filled(box, size), 0.0)
         return _Drawing(_agreeing(drawing.logits, points, size), drawing.score)
 

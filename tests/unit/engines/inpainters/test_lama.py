@@ -389,6 +389,7 @@ def test_its_version_names_the_weights_and_the_precision(checkpoint) -> None:
 def test_of_its_own_accord_it_takes_the_clearly_faster_precision(monkeypatch, bf16_s, chosen) -> None:
     times_s = {torch.float32: 2.0, torch.bfloat16: bf16_s}
     monkeypatch.setattr(devices, "_convolution_s", lambda _device, dtype: times_s[dtype])
+    monkeypatch.setattr(devices, "_faster", devices._faster.__wrapped__)
 
     assert precision_of("auto", torch.device("cpu")) == chosen
 
