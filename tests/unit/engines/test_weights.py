@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cleanplate.engines.weights import Published, Weights, digest_of, tensors_in
@@ -267,6 +267,7 @@ WHOLE = b"\x80\x02" + mapping(state_dict=mapping(w=tensor((2, 3)), evil=name("os
 @given(
     start=st.integers(0, len(WHOLE)), cut=st.integers(0, 20), spliced=st.binary(max_size=20) | st.sampled_from([WHOLE])
 )
+@example(start=28, cut=0, spliced=b"\\\x00")
 def test_a_pickle_that_was_tampered_with_is_read_or_refused(start, cut, spliced) -> None:
     with suppress(WeightsError):
         contents_of(WHOLE[:start] + spliced + WHOLE[start + cut :])

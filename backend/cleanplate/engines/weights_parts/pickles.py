@@ -5,6 +5,7 @@ and what it would have made is written down. There is nothing in this file that 
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -53,8 +54,10 @@ def contents_of(pickle: bytes) -> Any:
     """
     reading = _Reading()
     try:
-        for operation, argument, _ in pickletools.genops(pickle):
-            reading.follow(operation.name, argument)
+        # A hostile file may have pickletools warn of its escapes; what is wrong with a file we say ourselves.
+        with warnings.catch_warnings(action="ignore"):
+            for operation, argument, _ in pickletools.genops(pickle):
+                reading.follow(operation.name, argument)
         return reading.result()
     except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"its pickle is damaged: {error}") from error
