@@ -1,7 +1,7 @@
 """What every command prints the same way: errors, checks, tables and JSON."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -43,6 +43,17 @@ def print_table(table: Table) -> None:
     """Print a table as wide as the terminal is, and a row to a line where there is none."""
     console = out if out.is_terminal else Console(file=out.file, width=_PIPE_WIDTH, highlight=False)
     console.print(table)
+
+
+def print_failures(heading: str, failures: Iterable[tuple[int, str]]) -> None:
+    """Print which tasks failed, and why; nothing if none did."""
+    table = new_table()
+    for task_id, message in failures:
+        table.add_row(f"task {task_id}", escape(message))
+    if table.row_count:
+        out.print(f"[bold]{heading}[/bold]")
+        print_table(table)
+        out.print()
 
 
 def print_check(check: "Check") -> None:

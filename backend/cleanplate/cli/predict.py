@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.markup import escape
 
-from cleanplate.cli.output import JsonOption, err, errors_as_sentences, new_table, out, print_table
+from cleanplate.cli.output import JsonOption, err, errors_as_sentences, out, print_failures
 from cleanplate.cli.progress import INTERRUPTED, progress
 from cleanplate.cli.start import settings_of_command
 
@@ -133,13 +133,7 @@ def _print_summary(outcomes: "list[TaskOutcome]", *, total: int, finished: bool,
         typer.echo(json.dumps({"summary": {name: counts[name] for name in _SAID} | {"left": left}}))
         return
     failed = [outcome for outcome in outcomes if outcome.reason]
-    if failed:
-        table = new_table()
-        for outcome in failed:
-            table.add_row(f"task {outcome.task_id}", escape(outcome.message))
-        out.print("[bold]Not predicted[/bold]")
-        print_table(table)
-        out.print()
+    print_failures("Not predicted", ((outcome.task_id, outcome.message) for outcome in failed))
     said = [sentence.format(count=counts[name]) for name, sentence in _SAID.items() if counts[name]]
     out.print(f"{'[red]✗[/red]' if failed else '[green]✓[/green]'} {', '.join(said) or 'no tasks'}", soft_wrap=True)
     if left and finished:

@@ -4,9 +4,8 @@ import os
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.markup import escape
 
-from cleanplate.cli.output import JsonOption, err, errors_as_sentences, new_table, out, print_json, print_table
+from cleanplate.cli.output import JsonOption, err, errors_as_sentences, out, print_failures, print_json
 from cleanplate.cli.progress import INTERRUPTED, progress
 from cleanplate.cli.start import settings_of_command
 from cleanplate.errors import CleanplateError
@@ -101,13 +100,7 @@ def _print_summary(warming: "ProjectWarming", outcomes: "list[Warmed]", *, as_js
             }
         )
         return
-    if failed:
-        table = new_table()
-        for outcome in failed:
-            table.add_row(f"task {outcome.task_id}", escape(outcome.message))
-        out.print("[bold]Not prepared[/bold]")
-        print_table(table)
-        out.print()
+    print_failures("Not prepared", ((outcome.task_id, outcome.message) for outcome in failed))
     mark = "[red]✗[/red]" if failed else "[green]✓[/green]"
     told = f"{mark} {prepared} prepared, {warming.stored} stored before"
     out.print(f"{told}, [red]{len(failed)} failed[/red]" if failed else told, soft_wrap=True)

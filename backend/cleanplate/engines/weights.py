@@ -107,6 +107,27 @@ def digest_of(path: Path) -> str:
         raise WeightsError(f"{path}: {error.strerror}") from error
 
 
+def require_tensors(
+    tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]], *, of: str, prefix: str = ""
+) -> None:
+    """Raise WeightsError unless the tensors are those of a network, all of them and no others.
+
+    Args:
+        tensors: by their names behind the *prefix*.
+        shapes: that the network needs, by name.
+        of: what the network is called.
+        prefix: what stands before the names in the file.
+    """
+    for name, shape in shapes.items():
+        if name not in tensors:
+            raise WeightsError(f"{prefix}{name} is missing")
+        if tensors[name].shape != shape:
+            raise WeightsError(f"{prefix}{name} has the shape {tensors[name].shape} where {of} has {shape}")
+    surplus = sorted(tensors.keys() - shapes.keys())
+    if surplus:
+        raise WeightsError(f"{prefix}{surplus[0]} is no part of {of} as it was published")
+
+
 @contextmanager
 def tensors_in(path: Path) -> Iterator[Mapping[str, StoredTensor]]:
     """The named tensors of a file, to be read while it is open.

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cleanplate.engines.weights import require_tensors
 from cleanplate.engines.weights_parts.stored_tensor import StoredTensor
 from cleanplate.errors import WeightsError
 
@@ -119,15 +120,7 @@ def generator_of(tensors: Mapping[str, StoredTensor]) -> tuple[Layout, dict[str,
     own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     own = {name: tensor for name, tensor in own.items() if not name.endswith(_COUNTER)}
     layout = _layout_of(own)
-    needed = layout.shapes()
-    for name, shape in needed.items():
-        if name not in own:
-            raise WeightsError(f"{prefix}{name} is missing")
-        if own[name].shape != shape:
-            raise WeightsError(f"{prefix}{name} has the shape {own[name].shape} where LaMa has {shape}")
-    surplus = sorted(own.keys() - needed.keys())
-    if surplus:
-        raise WeightsError(f"{prefix}{surplus[0]} is no part of LaMa as it was published")
+    require_tensors(own, layout.shapes(), of="LaMa", prefix=prefix)
     return layout, own
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from cleanplate.engines.weights import require_tensors
 from cleanplate.engines.weights_parts.stored_tensor import StoredTensor
 from cleanplate.errors import WeightsError
 
@@ -103,15 +104,7 @@ def layout_of(tensors: Mapping[str, StoredTensor]) -> Layout:
         WeightsError: None, or it is built otherwise than those that were published.
     """
     layout = _guess(tensors)
-    needed = layout.shapes()
-    for name, shape in needed.items():
-        if name not in tensors:
-            raise WeightsError(f"{name} is missing")
-        if tensors[name].shape != shape:
-            raise WeightsError(f"{name} has the shape {tensors[name].shape} where SAM has {shape}")
-    surplus = sorted(tensors.keys() - needed.keys())
-    if surplus:
-        raise WeightsError(f"{surplus[0]} is no part of SAM as it was published")
+    require_tensors(tensors, layout.shapes(), of="SAM")
     return layout
 
 
