@@ -142,7 +142,7 @@ class Sam:
                 drawing = _Drawing(previous, 0.0)
             # What is drawn for earlier clicks must not add anything either.
             return _Drawing(np.minimum(_agreeing(drawing.logits, points, size), previous), drawing.score)
-        if not mask_in_image(enlarged(drawing.logits), size).any() and box is not None:
+        if box is not None and not mask_in_image(enlarged(drawing.logits), size).any():
             drawing = _Drawing(_filled(box, size), 0.0)
         return _Drawing(_agreeing(drawing.logits, points, size), drawing.score)
 
@@ -216,15 +216,19 @@ def _agreeing(logits: Logits, points: tuple[Point, ...], size: Size) -> Logits:
 
     So that the answer still agrees with them when it is repeated, or refined without them.
     """
+    if not points:
+        return logits
     fitted, drawn = size_in_square(size), logits
+    mask = mask_in_image(enlarged(drawn), size)
     for point in points:
         x, y = point.pixel(size)
-        if mask_in_image(enlarged(drawn), size)[y, x] == point.positive:
+        if mask[y, x] == point.positive:
             continue
         rows = _cells(point.y, size.height, fitted.height)
         columns = _cells(point.x, size.width, fitted.width)
         drawn = drawn.copy()
         drawn[rows, columns] = _DRAWN if point.positive else -_DRAWN
+        mask = mask_in_image(enlarged(drawn), size)
     return drawn
 
 
