@@ -9,6 +9,7 @@ from cleanplate.domain.image import Mask, RgbImage, require_image, size_of
 from cleanplate.domain.mask import require_fit
 from cleanplate.engines.inpainters.exemplar_parts.completion import SEED, completed
 from cleanplate.engines.inpainters.exemplar_parts.confidence import confidence_of
+from cleanplate.engines.inpainters.exemplar_parts.familiar import familiar
 from cleanplate.engines.inpainters.exemplar_parts.grain import with_grain
 from cleanplate.engines.inpainters.exemplar_parts.grid import source_centres
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level, pyramid
@@ -19,7 +20,7 @@ from cleanplate.engines.inpainters.opencv import faded
 from cleanplate.engines.protocols import Comfort, Inpainting
 from cleanplate.errors import EngineError, EngineMemoryError
 
-_REVISION: Final = 2
+_REVISION: Final = 3
 """Goes up with every change that changes fills."""
 
 _NO_SOURCE_GREY: Final = 128
@@ -88,7 +89,7 @@ def _filled(image: RgbImage, mask: Mask, avoid: Mask) -> Inpainting:
     usable = ~(mask | avoid)
     if np.count_nonzero(source_centres(usable)) < _FEWEST_SOURCES:
         return Inpainting(with_grain(smoothed_over(filled, thick), thick, ~mask, SEED), _NOTHING_TO_COPY_CONFIDENCE)
-    completion = completed(pyramid(Level(filled, thick, usable)))
+    completion = completed(pyramid(Level(filled, thick, familiar(filled, thick, usable))))
     del usable
     require_allowed(completion.sources, mask | avoid)
     confidence = confidence_of(completion.fit, float(mask.mean()))

@@ -1,6 +1,7 @@
 import hashlib
 import time
 import tracemalloc
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ from cleanplate.engines.inpainters.exemplar import load
 from cleanplate.engines.inpainters.exemplar_parts.completion import Completion
 from cleanplate.engines.inpainters.exemplar_parts.confidence import Fit
 from cleanplate.errors import EngineError, EngineMemoryError, SizeMismatchError
+
+SAMPLES = Path(__file__).parents[4] / "samples"
 
 
 def grass(height: int, width: int, seed: int = 1) -> np.ndarray:
@@ -70,6 +73,17 @@ def test_a_horizon_goes_on_behind_what_is_removed() -> None:
     for row, level in ((35, 160), (55, 160), (65, 60), (85, 60)):
         expected = image[row].astype(int).mean(axis=0)
         np.testing.assert_allclose(filled[row, 70:90].mean(axis=0), expected, atol=18, err_msg=f"{row} {level}")
+
+
+def test_the_place_of_a_plate_becomes_paint_and_gets_no_light_of_its_own() -> None:
+    image = cv2.cvtColor(cv2.imread(str(SAMPLES / "1-afternoon.jpg")), cv2.COLOR_BGR2RGB)[357:853, 568:1192]
+    mask = rectangle(*image.shape[:2], slice(266, 332), slice(215, 409))
+
+    fill = load().inpaint(image, mask).image[mask].astype(int)
+
+    red, green, blue = fill.T
+    is_orange = (red > 180) & (green > 100) & (blue < 120)
+    assert not is_orange.any()
 
 
 def test_nobody_is_copied_who_is_to_be_avoided() -> None:

@@ -11,6 +11,7 @@ from cleanplate.engines.inpainters.exemplar_parts.completion import completed, n
 from cleanplate.engines.inpainters.exemplar_parts.confidence import Fit, confidence_of
 from cleanplate.engines.inpainters.exemplar_parts.descriptors import LOOKS, Descriptors
 from cleanplate.engines.inpainters.exemplar_parts.exact import ExactSearch
+from cleanplate.engines.inpainters.exemplar_parts.familiar import familiar
 from cleanplate.engines.inpainters.exemplar_parts.grid import depths, places, reached, source_centres
 from cleanplate.engines.inpainters.exemplar_parts.membrane import membrane
 from cleanplate.engines.inpainters.exemplar_parts.pyramid import Level, pyramid
@@ -53,6 +54,53 @@ def test_patches_that_graze_the_hole_are_targets() -> None:
     assert targets[7, 13]
     assert not targets[6, 10]
     assert targets.sum() == 49
+
+
+# What is familiar at the rim
+
+
+def painted_red(*, light: slice, noise: int = 6) -> np.ndarray:
+    """A wall of red paint with something orange on it, and grey road below."""
+    image = np.empty((100, 120, 3), dtype=np.int16)
+    image[:60], image[60:] = (200, 30, 30), (90, 90, 95)
+    image[20:30, light] = (250, 170, 30)
+    image += np.random.default_rng(2).integers(-noise, noise + 1, image.shape, dtype=np.int16)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def test_within_one_thing_nothing_is_usable_that_has_no_like_at_the_rim() -> None:
+    image = painted_red(light=slice(90, 110))
+    hole = hole_in(100, 120, slice(15, 35), slice(30, 60))
+
+    usable = familiar(image, hole, ~hole)
+
+    assert usable[10, 40]
+    assert usable[50, 100]
+    assert not usable[22:28, 93:107].any()
+    assert not usable[65:].any()
+    assert not usable[hole].any()
+
+
+def test_a_rim_of_many_colours_does_not_tell_what_belongs_there() -> None:
+    image = painted_red(light=slice(58, 110))
+    hole = hole_in(100, 120, slice(15, 75), slice(30, 60))
+
+    np.testing.assert_array_equal(familiar(image, hole, ~hole), ~hole)
+
+
+def test_where_too_little_is_familiar_everything_stays_usable() -> None:
+    image = painted_red(light=slice(90, 110))
+    image[:, :25] = image[:, 65:90] = (20, 60, 200)
+    hole = hole_in(100, 120, slice(5, 55), slice(28, 62))
+
+    np.testing.assert_array_equal(familiar(image, hole, ~hole), ~hole)
+
+
+def test_noise_of_the_same_thing_is_not_strange() -> None:
+    image = painted_red(light=slice(90, 110), noise=25)
+    hole = hole_in(100, 120, slice(15, 35), slice(30, 60))
+
+    assert familiar(image, hole, ~hole)[5:13, 5:85].mean() > 0.98
 
 
 # The pyramid
