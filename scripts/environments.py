@@ -176,7 +176,7 @@ def _cleanplate() -> Contents:
 def _extras() -> Contents:
     """What the engines with weights need."""
     extras = _pyproject()["project"]["optional-dependencies"]
-    requirements = sorted({*extras["lama"], *extras["sam"]})
+    requirements = sorted({*extras["lama"], *extras["openvino"], *extras["sam"]})
     return Contents(
         name="extras",
         title="Installing the libraries of the engines with weights",

@@ -58,12 +58,15 @@ class Settings(BaseSettings):
         default=None, description="The weights of lama, wherever they are: a file, or the authors' folder big-lama."
     )
     sam_checkpoint: Path | None = Field(default=None, description="The weights of sam, wherever they are: a file.")
-    device: Literal["auto", "cpu", "cuda"] = Field(
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="What engines with weights run on; auto: the GPU if there is one."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto",
         description="What they compute with; auto: what is faster here. A copy is made anew if it changes.",
+    )
+    runtime: Literal["auto", "torch", "openvino"] = Field(
+        default="auto", description="What computes sam on a processor; auto: OpenVINO if it is installed, else torch."
     )
 
     batch_detect: str = Field(

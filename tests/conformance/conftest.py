@@ -17,7 +17,10 @@ __all__ = ["label_studio", "workshop"]
 
 @pytest.fixture(scope="session")
 def seeded_weights(tmp_path_factory) -> dict[str, Weights]:
-    """The weights of the engines that need some and whose libraries are here, by the engines' names."""
+    """The weights of the engines that need some and whose libraries are here, by the engines' names.
+
+    What follows such a name says what else is wished: `sam under openvino`.
+    """
     folder, weights = tmp_path_factory.mktemp("weights"), {}
     with suppress(ModuleNotFoundError):
         from fakes import lama_checkpoints  # noqa: PLC0415  (it needs torch)
@@ -28,7 +31,9 @@ def seeded_weights(tmp_path_factory) -> dict[str, Weights]:
         from fakes import sam_checkpoints  # noqa: PLC0415  (it needs torch and segment-anything)
 
         sam = sam_checkpoints.seeded_sam()
-        weights["sam"] = Weights(checkpoint=sam_checkpoints.state_dict(folder / "sam.pth", sam))
+        checkpoint = sam_checkpoints.state_dict(folder / "sam.pth", sam)
+        weights["sam"] = Weights(checkpoint=checkpoint, runtime="torch")
+        weights["sam under openvino"] = Weights(checkpoint=checkpoint, device="cpu", runtime="openvino")
     return weights
 
 
@@ -53,7 +58,7 @@ def segmenter_called(seeded_weights) -> Callable[[str], Segmenter]:
     @cache
     def load(name: str) -> Segmenter:
         try:
-            return load_segmenter(name, seeded_weights.get(name))
+            return load_segmenter(name.split(maxsplit=1)[0], seeded_weights.get(name))
         except EngineMissingError as error:
             pytest.skip(str(error))
 

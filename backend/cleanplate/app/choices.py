@@ -45,6 +45,7 @@ def weights_for(engine: str, settings: Settings) -> Weights:
         folder=weights_folder(settings),
         device=settings.device,
         precision=settings.precision,
+        runtime=settings.runtime,
     )
 
 

@@ -3,22 +3,24 @@
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (everyone's name for it)
 
-from cleanplate.errors import EngineError, EngineMemoryError
+from cleanplate.errors import EngineError, EngineMemoryError, EngineMissingError
 
 Precision = Literal["fp32", "bf16"]
+Runtime = Literal["torch", "openvino"]
 
 DTYPES: Final[Mapping[Precision, torch.dtype]] = MappingProxyType({"fp32": torch.float32, "bf16": torch.bfloat16})
 
-_NO_MEMORY: Final = "can't allocate memory"
-"""How torch says so for the processor's memory; for the GPU's it has a class."""
+_NO_MEMORY: Final = ("can't allocate memory", "MPS backend out of memory")
+"""How torch says so for the processor's memory and for that of Apple's GPUs; for CUDA's it has a class."""
 
 _GPU: Final = threading.Lock()
 
@@ -28,24 +30,59 @@ _WORTH_IT: Final = 0.8
 times as much, so that a busy machine does not tip the balance: the choice is part of the engine's version."""
 
 
-def device_of(wish: Literal["auto", "cpu", "cuda"]) -> torch.device:
+def device_of(wish: Literal["auto", "cpu", "cuda", "mps"]) -> torch.device:
     """The device to use.
 
     Raises:
         EngineError: A GPU is asked for, and torch finds none.
     """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wish == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise EngineError(
-            "CLEANPLATE_DEVICE is cuda, and torch finds no such device: install its CUDA build, or use cpu"
-        )
+        return torch.device(next(kind for kind, found in there.items() if found))
+    if not there[wish]:
+        remedy = "install its CUDA build" if wish == "cuda" else "it takes a Mac with Apple silicon and macOS 14"
+        raise EngineError(f"CLEANPLATE_DEVICE is {wish}, and torch finds no such device: {remedy}, or use cpu")
     return torch.device(wish)
 
 
 def precision_of(wish: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """The precision to use; for `auto` a convolution is timed, in a few hundredths of a second."""
-    return _faster(device) if wish == "auto" else wish
+    """The precision to use; for `auto` a convolution is timed, in a few hundredths of a second.
+
+    Not on Apple's GPUs: whether they know bf16 at all depends on the system, and nobody has tried it there.
+    """
+    if wish != "auto":
+        return wish
+    return "fp32" if device.type == "mps" else _faster(device)
+
+
+def runtime_of(wish: Literal["auto", "torch", "openvino"], device: torch.device, precision: Precision) -> Runtime:
+    """What computes the networks that OpenVINO can compute, too; for `auto` OpenVINO, on a processor, if it is there.
+
+    Raises:
+        EngineMissingError: OpenVINO is asked for and not installed.
+        EngineError: It is asked for, and cannot compute on this device or in this precision.
+    """
+    if wish == "torch" or (wish == "auto" and (device.type != "cpu" or find_spec("openvino") is None)):
+        return "torch"
+    if device.type != "cpu":
+        raise EngineError(
+            f"CLEANPLATE_RUNTIME is openvino, which is for processors, and the device is {device.type}: set "
+            "CLEANPLATE_DEVICE to cpu, or leave the choice to auto"
+        )
+    try:
+        from cleanplate.engines.openvino_runtime import knows  # noqa: PLC0415  (an extra)
+    except ModuleNotFoundError as error:
+        raise EngineMissingError(
+            "CLEANPLATE_RUNTIME is openvino, and it is not installed: pip install 'cleanplate[openvino]'"
+        ) from error
+    if knows(precision):
+        return "openvino"
+    if wish == "openvino":
+        raise EngineError(
+            f"OpenVINO cannot compute in {precision} on this processor: set CLEANPLATE_PRECISION to fp32, or "
+            "CLEANPLATE_RUNTIME to torch"
+        )
+    return "torch"
 
 
 @cache
@@ -68,7 +105,7 @@ def torch_errors_translated(engine: str, task: str) -> Iterator[None]:
     except (MemoryError, torch.cuda.OutOfMemoryError) as error:
         raise EngineMemoryError(f"{engine} has no room to {task}") from error
     except RuntimeError as error:
-        if _NO_MEMORY in str(error):
+        if any(words in str(error) for words in _NO_MEMORY):
             raise EngineMemoryError(f"{engine} has no room to {task}") from error
         raise EngineError(f"{engine} cannot {task}: {error}") from error
 
@@ -76,11 +113,15 @@ def torch_errors_translated(engine: str, task: str) -> Iterator[None]:
 @contextmanager
 def exactly(device: torch.device) -> Iterator[None]:
     """On a GPU: one at a time, the same answer each time, and no rounding of fp32 to fewer digits than it has."""
-    if device.type != "cuda":
+    if device.type == "cpu":
         yield
         return
+    on_cuda = device.type == "cuda"
     # The flags are those of the whole process; nobody else may restore them meanwhile.
-    with _GPU, torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+    with (
+        _GPU,
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False) if on_cuda else nullcontext(),
+    ):
         yield
 
 

@@ -28,12 +28,14 @@ class Weights:
         folder: where weights lie under the names they were published by; None: nowhere.
         device: what the network runs on; auto: the GPU if there is one.
         precision: what it computes with; auto: what is faster on the device.
+        runtime: what computes it on a processor; auto: what is faster, of those that are installed.
     """
 
     checkpoint: Path | None = None
     folder: Path | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
 
 
 @dataclass(frozen=True)

@@ -104,11 +104,12 @@ def test_an_engine_s_weights_come_from_the_settings(tmp_path, application) -> No
         CLEANPLATE_WEIGHTS_DIR=str(tmp_path),
         CLEANPLATE_DEVICE="cpu",
         CLEANPLATE_PRECISION="fp32",
+        CLEANPLATE_RUNTIME="torch",
     ).settings
 
-    assert weights_for("lama", settings) == Weights(tmp_path / "lama.pt", tmp_path, "cpu", "fp32")
-    assert weights_for("sam", settings) == Weights(tmp_path / "sam.pth", tmp_path, "cpu", "fp32")
-    assert weights_for("another", settings) == Weights(None, tmp_path, "cpu", "fp32")
+    assert weights_for("lama", settings) == Weights(tmp_path / "lama.pt", tmp_path, "cpu", "fp32", "torch")
+    assert weights_for("sam", settings) == Weights(tmp_path / "sam.pth", tmp_path, "cpu", "fp32", "torch")
+    assert weights_for("another", settings) == Weights(None, tmp_path, "cpu", "fp32", "torch")
 
 
 @pytest.mark.usefixtures("label_studio")

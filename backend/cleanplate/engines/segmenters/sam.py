@@ -7,7 +7,7 @@ predictor gives, to within rounding.
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -16,11 +16,11 @@ from torch import Tensor
 from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Logits, Mask, RgbImage, Size, require_image, size_of
 from cleanplate.domain.prompt import Prompt
-from cleanplate.engines.devices import DTYPES, device_of, precision_of, torch_errors_translated
+from cleanplate.engines.devices import DTYPES, Precision, device_of, precision_of, runtime_of, torch_errors_translated
 from cleanplate.engines.protocols import Embedding, Segmentation
 from cleanplate.engines.published import SAM_VIT_B, SAM_VIT_H, SAM_VIT_L
 from cleanplate.engines.segmenters.sam_parts.assembling import decoder_of, encoder_of
-from cleanplate.engines.segmenters.sam_parts.decoder import Decoder
+from cleanplate.engines.segmenters.sam_parts.decoder import Answer, Decoder
 from cleanplate.engines.segmenters.sam_parts.embedding import SamEmbedding, embedding_of, packed, unpacked
 from cleanplate.engines.segmenters.sam_parts.encoder import Encoder
 from cleanplate.engines.segmenters.sam_parts.layout import MASK_SIDE, SIDE_PX, layout_of
@@ -68,12 +68,26 @@ class _Drawing:
     score: float
 
 
+class _Preparing(Protocol):
+    """What prepares a picture, as Encoder says."""
+
+    def encode(self, picture: Tensor) -> Tensor: ...
+
+
+class _Answering(Protocol):
+    """What answers a prompt, as Decoder says."""
+
+    def decode(
+        self, features: Tensor, *, clicks: Tensor, labels: Tensor, box: Tensor | None, previous: Tensor | None
+    ) -> Answer: ...
+
+
 class Sam:
     """Clicks, boxes and earlier answers to masks. Keeps nothing between calls."""
 
     takes_sketches: Final = True
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, *, version: str) -> None:
+    def __init__(self, encoder: _Preparing, decoder: _Answering, *, version: str) -> None:
         self.version: Final = version
         self._encoder = encoder
         self._decoder = decoder
@@ -172,15 +186,29 @@ def load(weights: Weights) -> Sam:
         WeightsError: The file holds no SAM, is damaged, or is not what its name says.
     """
     device = device_of(weights.device)
-    path = _find(weights, best_first=device.type != "cpu")
+    precision = precision_of(weights.precision, device)
+    runtime = runtime_of(weights.runtime, device, precision)
+    path = _find(weights, best_first=device.type == "cuda")
     digest = digest_of(path)
     _require_published_digest(path, digest)
-    precision = precision_of(weights.precision, device)
     with tensors_in(path) as tensors:
         layout = layout_of(tensors)
-        encoder = encoder_of(tensors, layout, device=device, dtype=DTYPES[precision])
+        version = f"{NAME} {layout.name} {digest[:_DIGEST_CHARACTERS]} {precision}"
         decoder = decoder_of(tensors, device=device)
-    return Sam(encoder, decoder, version=f"{NAME} {layout.name} {digest[:_DIGEST_CHARACTERS]} {precision}")
+        if runtime == "torch":
+            return Sam(encoder_of(tensors, layout, device=device, dtype=DTYPES[precision]), decoder, version=version)
+        # OpenVINO rounds the weights itself.
+        encoder = encoder_of(tensors, layout, device=device, dtype=torch.float32)
+    return _compiled(encoder, decoder, precision, version=f"{version} {runtime}")
+
+
+def _compiled(encoder: Encoder, decoder: Decoder, precision: Precision, *, version: str) -> Sam:
+    """The same two parts, computed by OpenVINO."""
+    # An extra: it is imported where it is chosen.
+    from cleanplate.engines.segmenters.sam_parts.compiled import CompiledDecoder, CompiledEncoder  # noqa: PLC0415
+
+    with torch_errors_translated(NAME, "be compiled by OpenVINO"):
+        return Sam(CompiledEncoder(encoder, precision), CompiledDecoder(decoder), version=version)
 
 
 def _find(weights: Weights, *, best_first: bool) -> Path:

@@ -10,6 +10,7 @@ segment_anything = pytest.importorskip("segment_anything", reason="an oracle: pi
 from cleanplate.domain.geometry import Box, Point  # noqa: E402  (after the skip)
 from cleanplate.domain.image import Size  # noqa: E402
 from cleanplate.domain.prompt import Prompt  # noqa: E402
+from cleanplate.engines.devices import runtime_of  # noqa: E402
 from cleanplate.engines.published import SAM_VIT_B, SAM_VIT_H  # noqa: E402
 from cleanplate.engines.registry import load_segmenter  # noqa: E402
 from cleanplate.engines.segmenters import sam as engine  # noqa: E402
@@ -55,9 +56,9 @@ def checkpoint(reference, tmp_path_factory) -> Path:
     return checkpoints.state_dict(tmp_path_factory.mktemp("sam") / "sam.pth", reference)
 
 
-@pytest.fixture(scope="module")
-def sam(checkpoint) -> Sam:
-    return loaded(checkpoint)
+@pytest.fixture(scope="module", params=["torch", "openvino"])
+def sam(request, checkpoint) -> Sam:
+    return loaded(checkpoint, runtime=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +74,11 @@ def embedding(sam):
     return sam.embed(noise(HEIGHT, WIDTH))
 
 
-def loaded(path: Path, precision: str = "fp32") -> Sam:
-    return load(Weights(checkpoint=path, device="cpu", precision=precision))
+def loaded(path: Path, precision: str = "fp32", runtime: str = "torch") -> Sam:
+    try:
+        return load(Weights(checkpoint=path, device="cpu", precision=precision, runtime=runtime))
+    except EngineMissingError as error:
+        pytest.skip(str(error))
 
 
 def noise(height: int, width: int, seed: int = 0):
@@ -118,13 +122,18 @@ def test_prepares_an_image_as_the_authors_do(reference, sam, height, width) -> N
     assert relative_error(features, predictor.features[0]) < 1e-5
 
 
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
 @pytest.mark.parametrize(("height", "width"), [(90, 120), (803, 1201)])
-def test_in_bfloat16_nearly_so(reference, checkpoint, height, width) -> None:
+def test_in_bfloat16_nearly_so(reference, checkpoint, height, width, runtime) -> None:
+    if runtime == "openvino" and runtime_of("auto", torch.device("cpu"), "bf16") != "openvino":
+        with pytest.raises(EngineError, match="cannot compute in bf16 on this processor"):
+            loaded(checkpoint, "bf16", runtime)
+        return
     image = noise(height, width)
     predictor = segment_anything.SamPredictor(reference)
     predictor.set_image(image)
 
-    features = loaded(checkpoint, "bf16")._encoder.encode(picture_of(image))
+    features = loaded(checkpoint, "bf16", runtime)._encoder.encode(picture_of(image))
 
     assert features.dtype == torch.float32
     assert relative_error(features, predictor.features[0]) < 2e-2
@@ -187,14 +196,16 @@ def test_the_stability_is_what_the_authors_compute(sam, embedding) -> None:
 
 def test_a_full_vit_b_gives_the_authors_embedding(tmp_path) -> None:
     reference = checkpoints.seeded_sam(**checkpoints.VIT_B)
-    sam = loaded(checkpoints.state_dict(tmp_path / "vit_b.pth", reference))
+    path = checkpoints.state_dict(tmp_path / "vit_b.pth", reference)
     predictor = segment_anything.SamPredictor(reference)
     image = noise(67, 91)
 
     predictor.set_image(image)
 
-    assert sam.version.startswith("sam vit_b ")
-    assert relative_error(sam._encoder.encode(picture_of(image)), predictor.features[0]) < 1e-5
+    for runtime in ("torch", "openvino"):
+        sam = loaded(path, runtime=runtime)
+        assert sam.version.startswith("sam vit_b ")
+        assert relative_error(sam._encoder.encode(picture_of(image)), predictor.features[0]) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -207,9 +218,11 @@ def test_other_sizes_are_told_from_the_tensors(tmp_path, sizes) -> None:
     image = noise(20, 30)
     predictor.set_image(image)
 
-    features = loaded(checkpoints.state_dict(tmp_path / "sam.pth", reference))._encoder.encode(picture_of(image))
+    path = checkpoints.state_dict(tmp_path / "sam.pth", reference)
+    for runtime in ("torch", "openvino"):
+        features = loaded(path, runtime=runtime)._encoder.encode(picture_of(image))
 
-    assert relative_error(features, predictor.features[0]) < 1e-5
+        assert relative_error(features, predictor.features[0]) < 1e-5
 
 
 # Between the square and the image
@@ -423,6 +436,14 @@ def test_on_a_processor_the_quickest_weights_are_found_first_and_on_a_gpu_the_be
 def test_its_version_names_the_network_the_weights_and_the_precision(checkpoint) -> None:
     for precision in ("fp32", "bf16"):
         assert loaded(checkpoint, precision).version == f"sam vit_32x2 {digest_of(checkpoint)[:12]} {precision}"
+
+
+def test_its_version_names_openvino_whose_embeddings_are_its_own(checkpoint) -> None:
+    compiled, own = loaded(checkpoint, runtime="openvino"), loaded(checkpoint)
+
+    assert compiled.version == f"{own.version} openvino"
+    with pytest.raises(EngineError, match="embed the image again"):
+        own.unpack(compiled.pack(compiled.embed(noise(HEIGHT, WIDTH))))
 
 
 # Trouble

@@ -161,13 +161,20 @@ class Decoder:
         """
         device = self.places.device
         with torch.inference_mode(), exactly(device):
-            box = None if box is None else box.to(device)
-            sparse = self.prompts.tokens(clicks.to(device), labels.to(device), box)
-            dense = self.prompts.dense(None if previous is None else previous.to(device))
-            image = features.to(device).flatten(1).t() + dense
-            asked, image = self._through_layers(torch.cat((self.asking, sparse)), image)
+            tokens, image = self.seen(features, clicks=clicks, labels=labels, box=box, previous=previous)
+            asked, image = self._through_layers(tokens, image)
             masks = torch.stack([mask(token) for mask, token in zip(self.masks, asked[1:], strict=False)])
             return Answer(self._drawn(image, masks).cpu(), self.scores(asked[0]).cpu())
+
+    def seen(
+        self, features: Tensor, *, clicks: Tensor, labels: Tensor, box: Tensor | None, previous: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """(count, channels) and (GRID · GRID, channels): what is asked, and what the image looks like to who asks."""
+        device = self.places.device
+        box = None if box is None else box.to(device)
+        sparse = self.prompts.tokens(clicks.to(device), labels.to(device), box)
+        dense = self.prompts.dense(None if previous is None else previous.to(device))
+        return torch.cat((self.asking, sparse)), features.to(device).flatten(1).t() + dense
 
     def _through_layers(self, tokens: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         asked = tokens

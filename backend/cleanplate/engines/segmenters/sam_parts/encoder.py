@@ -83,7 +83,7 @@ class Attention:
         return by_row.flatten(-3, -2), by_column.flatten(-3, -2)
 
     def _rows_at_once(self, query: Tensor) -> int:
-        room = _BIAS_BYTES * (_GPU_FACTOR if query.is_cuda else 1)
+        room = _BIAS_BYTES * (1 if query.device.type == "cpu" else _GPU_FACTOR)
         row_bytes = self.heads * GRID**3 * query.element_size()
         step = GRID
         while step > 1 and step * row_bytes > room:
