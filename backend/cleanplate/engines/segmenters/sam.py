@@ -186,11 +186,11 @@ def load(weights: Weights) -> Sam:
         WeightsError: The file holds no SAM, is damaged, or is not what its name says.
     """
     device = device_of(weights.device)
-    precision = precision_of(weights.precision, device)
-    runtime = runtime_of(weights.runtime, device, precision)
     path = _find(weights, best_first=device.type == "cuda")
     digest = digest_of(path)
     _require_published_digest(path, digest)
+    precision = precision_of(weights.precision, device)
+    runtime = runtime_of(weights.runtime, device, precision)
     with tensors_in(path) as tensors:
         layout = layout_of(tensors)
         version = f"{NAME} {layout.name} {digest[:_DIGEST_CHARACTERS]} {precision}"

@@ -402,6 +402,7 @@ def test_the_precision_that_is_asked_for_is_not_timed(monkeypatch) -> None:
 
 def test_a_gpu_that_is_asked_for_and_missing_is_an_error(monkeypatch, checkpoint) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
 
     with pytest.raises(EngineError, match="CLEANPLATE_DEVICE"):
         load(Weights(checkpoint=checkpoint, device="cuda"))
