@@ -263,7 +263,7 @@ def test_logits_over_a_whole_image_fill_the_images_part_of_the_square() -> None:
 
 
 def test_an_empty_answer_to_a_box_becomes_the_box(sam, embedding, monkeypatch) -> None:
-    empty = engine._Drawing(np.full((256, 256), -5, dtype=np.float32), 0.9)
+    empty = engine.Drawing(np.full((256, 256), -5, dtype=np.float32), 0.9)
     monkeypatch.setattr(sam, "_best", lambda *_: empty)
 
     answer = sam.segment(embedding, Prompt(box=Box(20, 30, 60, 70)))
@@ -274,7 +274,7 @@ def test_an_empty_answer_to_a_box_becomes_the_box(sam, embedding, monkeypatch) -
 
 
 def test_an_empty_answer_to_a_click_becomes_a_spot(sam, embedding, monkeypatch) -> None:
-    monkeypatch.setattr(sam, "_best", lambda *_: engine._Drawing(np.full((256, 256), -5, dtype=np.float32), 0.9))
+    monkeypatch.setattr(sam, "_best", lambda *_: engine.Drawing(np.full((256, 256), -5, dtype=np.float32), 0.9))
 
     answer = sam.segment(embedding, Prompt((Point(50, 40),)))
 

@@ -1,5 +1,6 @@
-"""Between an image and the square that the network looks at: the image fills it from the upper left corner."""
+"""Between an image and the square that a network looks at."""
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import cv2
@@ -24,51 +25,110 @@ _Places = npt.NDArray[np.int64]
 _Shares = npt.NDArray[np.float32]
 
 
-def size_in_square(size: Size) -> Size:
-    """The size of an image when its longer side is the square's."""
-    scale = SIDE_PX / max(size)
-    return Size(max(int(size.width * scale + 0.5), 1), max(int(size.height * scale + 0.5), 1))
+@dataclass(frozen=True)
+class Square:
+    """What a network looks at, and what it draws on.
+
+    Attributes:
+        side_px: of what it looks at.
+        mask_side: of the logits that it gives and takes.
+        stretched: whether the image fills the square, whatever its shape. Else its longer side does, from the upper
+            left corner on, and logits are brought to the square's size before they are brought to the image's.
+        mean: of red, green and blue, in 8-bit steps, over the images that the network learnt from.
+        spread: their standard deviations.
+    """
+
+    side_px: int
+    mask_side: int
+    stretched: bool
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]
+
+    def size_of_picture(self, size: Size) -> Size:
+        """The size of an image in the square."""
+        if self.stretched:
+            return Size(self.side_px, self.side_px)
+        scale = self.side_px / max(size)
+        return Size(max(int(size.width * scale + 0.5), 1), max(int(size.height * scale + 0.5), 1))
+
+    def size_of_drawing(self, size: Size) -> Size:
+        """The size of the image's part of enlarged logits."""
+        return Size(self.mask_side, self.mask_side) if self.stretched else self.size_of_picture(size)
+
+    def cells(self, place: float, *, length: int, drawn: int) -> slice:
+        """The logits along a side that decide about a pixel.
+
+        Args:
+            place: of the pixel, along this side of the image.
+            length: of the side.
+            drawn: its length in enlarged logits.
+        """
+        centre = (place + 0.5) * drawn / length
+        first, last = centre - 0.5, centre - 0.5
+        if not self.stretched:  # two steps of enlarging look at two neighbours each
+            scale = self.mask_side / self.side_px
+            first, last = (first - 1 + 0.5) * scale - 0.5, (last + 1 + 0.5) * scale - 0.5
+        return slice(max(int(np.floor(first)), 0), min(int(np.floor(last)) + 2, self.mask_side))
 
 
-def picture_of(image: RgbImage) -> Tensor:
-    """(3, SIDE_PX, SIDE_PX) float32, as the network is to see an image: normalised, and 0 beyond it.
+SAM_SQUARE: Final = Square(SIDE_PX, MASK_SIDE, stretched=False, mean=_MEAN, spread=_SPREAD)
+"""Of SAM, as it was published first."""
+
+
+def size_in_square(size: Size, square: Square = SAM_SQUARE) -> Size:
+    """The size of an image in the square."""
+    return square.size_of_picture(size)
+
+
+def picture_of(image: RgbImage, square: Square = SAM_SQUARE) -> Tensor:
+    """(3, side_px, side_px) float32, as the network is to see an image: normalised, and 0 beyond it.
 
     Pillow makes it small, as it did for SAM's training: each pixel is the mean of those that it stands for, which
     OpenCV computes in another way.
     """
-    fitted = size_in_square(size_of(image))
+    fitted = size_in_square(size_of(image), square)
     small = Image.fromarray(np.ascontiguousarray(image)).resize(fitted, Image.Resampling.BILINEAR)
     colours = torch.from_numpy(np.array(small)).permute(2, 0, 1)
-    picture = torch.zeros(3, SIDE_PX, SIDE_PX)
-    mean, spread = (torch.tensor(numbers).view(3, 1, 1) for numbers in (_MEAN, _SPREAD))
+    picture = torch.zeros(3, square.side_px, square.side_px)
+    mean, spread = (torch.tensor(numbers).view(3, 1, 1) for numbers in (square.mean, square.spread))
     picture[:, : fitted.height, : fitted.width] = (colours - mean) / spread
     return picture
 
 
-def logits_in_square(logits: Logits, size: Size) -> Logits:
+def logits_in_square(logits: Logits, size: Size, square: Square = SAM_SQUARE) -> Logits:
     """Logits over a whole image of this *size*, as the network takes them; its own stay as they are."""
-    if logits.shape == (MASK_SIDE, MASK_SIDE):
+    side = square.mask_side
+    if logits.shape == (side, side):
         return logits
-    fitted = size_in_square(size)
-    part = Size(*(max(-(-side * MASK_SIDE // SIDE_PX), 1) for side in fitted))
-    square = np.full((MASK_SIDE, MASK_SIDE), _OUTSIDE, dtype=np.float32)
-    square[: part.height, : part.width] = cv2.resize(np.nan_to_num(logits), part, interpolation=cv2.INTER_AREA)
-    return square
+    fitted = size_in_square(size, square)
+    part = Size(*(max(-(-length * side // square.side_px), 1) for length in fitted))
+    drawn = np.full((side, side), _OUTSIDE, dtype=np.float32)
+    drawn[: part.height, : part.width] = cv2.resize(np.nan_to_num(logits), part, interpolation=cv2.INTER_AREA)
+    return drawn
 
 
-def enlarged(logits: Logits) -> Logits:
-    """(SIDE_PX, SIDE_PX) of (MASK_SIDE, MASK_SIDE)."""
-    large = F.interpolate(torch.from_numpy(logits)[None, None], SIDE_PX, mode="bilinear", align_corners=False)
+def enlarged(logits: Logits, square: Square = SAM_SQUARE) -> Logits:
+    """(side_px, side_px) of (mask_side, mask_side), if the image does not fill the square."""
+    if square.stretched:
+        return logits
+    large = F.interpolate(torch.from_numpy(logits)[None, None], square.side_px, mode="bilinear", align_corners=False)
     return np.asarray(large[0, 0].numpy())
 
 
-def mask_in_image(large: Logits, size: Size) -> Mask:
-    """Where the logits of the square, brought to the image's *size*, are positive.
+def places_in_square(places: list[tuple[float, float]], size: Size, square: Square = SAM_SQUARE) -> Tensor:
+    """(n, 2), from pixels of the image to pixels of the square, as the authors' predictor does it."""
+    fitted = size_in_square(size, square)
+    scale = np.array([fitted.width / size.width, fitted.height / size.height])
+    return torch.from_numpy((np.array(places, dtype=np.float64).reshape(-1, 2) * scale).astype(np.float32))
+
+
+def mask_in_image(large: Logits, size: Size, square: Square = SAM_SQUARE) -> Mask:
+    """Where enlarged logits, brought to the image's *size*, are positive.
 
     Only where neighbours in the square disagree are they really brought there: between four positive ones all are
     positive, and between four others none is. It is the mask one gets by computing all, pixel by pixel.
     """
-    fitted = size_in_square(size)
+    fitted = square.size_of_drawing(size)
     logits = large[: fitted.height, : fitted.width]
     inside = logits > 0
     every, some = _both_ways(inside, np.logical_and), _both_ways(inside, np.logical_or)
