@@ -176,7 +176,8 @@ def _cleanplate() -> Contents:
 def _extras() -> Contents:
     """What the engines with weights need."""
     extras = _pyproject()["project"]["optional-dependencies"]
-    requirements = sorted({*extras["lama"], *extras["openvino"], *extras["sam"]})
+    names = ("lama", "openvino", "sam", "sam2")
+    requirements = sorted({requirement for name in names for requirement in extras[name]})
     return Contents(
         name="extras",
         title="Installing the libraries of the engines with weights",

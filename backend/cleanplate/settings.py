@@ -58,6 +58,11 @@ class Settings(BaseSettings):
         default=None, description="The weights of lama, wherever they are: a file, or the authors' folder big-lama."
     )
     sam_checkpoint: Path | None = Field(default=None, description="The weights of sam, wherever they are: a file.")
+    sam2_checkpoint: Path | None = Field(
+        default=None,
+        description="The weights of sam2: a folder of the Hugging Face hub with config.json and model.safetensors, or "
+        "its name there, owner/name, if it was fetched to this machine.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="What engines with weights run on; auto: the GPU if there is one."
     )

@@ -34,6 +34,10 @@ def seeded_weights(tmp_path_factory) -> dict[str, Weights]:
         checkpoint = sam_checkpoints.state_dict(folder / "sam.pth", sam)
         weights["sam"] = Weights(checkpoint=checkpoint, runtime="torch")
         weights["sam under openvino"] = Weights(checkpoint=checkpoint, device="cpu", runtime="openvino")
+    with suppress(ModuleNotFoundError):
+        from fakes import sam2_checkpoints  # noqa: PLC0415  (it needs torch and transformers)
+
+        weights["sam2"] = Weights(checkpoint=sam2_checkpoints.hub_folder(folder / "sam2", "sam2"))
     return weights
 
 

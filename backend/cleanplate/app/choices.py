@@ -39,7 +39,11 @@ def detector_for(settings: Settings) -> Detector | None:
 
 def weights_for(engine: str, settings: Settings) -> Weights:
     """What the settings say about the weights of the engine of this name, and what it is to run on."""
-    checkpoints = {"lama": settings.lama_checkpoint, "sam": settings.sam_checkpoint}
+    checkpoints = {
+        "lama": settings.lama_checkpoint,
+        "sam": settings.sam_checkpoint,
+        "sam2": settings.sam2_checkpoint,
+    }
     return Weights(
         checkpoint=checkpoints.get(engine),
         folder=weights_folder(settings),

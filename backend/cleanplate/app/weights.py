@@ -9,7 +9,9 @@ from cleanplate.app.checks import Check, Outcome
 from cleanplate.app.choices import weights_folder, weights_for
 from cleanplate.downloads.download import Progress, RemoteFile, download
 from cleanplate.engines.published import CATALOGUE
+from cleanplate.engines.segmenters.sam2_parts.finding import find_folder
 from cleanplate.engines.weights import Published, digest_of, tensors_in
+from cleanplate.engines.weights_parts.hub_folder import hub_folder_at
 from cleanplate.errors import (
     CleanplateError,
     EngineMissingError,
@@ -111,6 +113,7 @@ def examine(settings: Settings, only: Published | None = None) -> Iterator[Check
             yield Check(published.name, Outcome.FAILED, "is not on this machine", remedy)
     if only is None:
         yield from _other_checks(settings, seen)
+        yield from _folder_checks(settings)
 
 
 def _check(published: Published, path: Path, settings: Settings) -> Check:
@@ -141,6 +144,29 @@ def _other_checks(settings: Settings, seen: set[Path]) -> Iterator[Check]:
                 yield Check(name, Outcome.OK, f"{path}: not a published file; tensors that can be read: {_count(path)}")
         except CleanplateError as error:
             yield Check(name, Outcome.FAILED, str(error), f"Name another file in {published.setting}, or unset it.")
+
+
+def _folder_checks(settings: Settings) -> Iterator[Check]:
+    """The folder that sam2 reads, if it is here or should be."""
+    name, weights = "weights of sam2", weights_for("sam2", settings)
+    remedy = "Name another folder in CLEANPLATE_SAM2_CHECKPOINT, or fetch it again."
+    try:
+        path = find_folder(weights, best_first=False)
+    except EngineMissingError as error:
+        if weights.checkpoint is not None:
+            yield Check(name, Outcome.FAILED, str(error), remedy)
+        return
+    except WeightsError as error:
+        yield Check(name, Outcome.FAILED, str(error), remedy)
+        return
+    try:
+        folder = hub_folder_at(path)
+        count = sum(map(_count, folder.weights))
+    except CleanplateError as error:
+        yield Check(name, Outcome.FAILED, str(error), remedy)
+    else:
+        told = f"{path}: {folder.config.get('model_type')}; not compared with what is published"
+        yield Check(name, Outcome.OK, f"{told}; tensors that can be read: {count}")
 
 
 def _require_published(published: Published, path: Path) -> None:

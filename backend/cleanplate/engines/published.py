@@ -52,3 +52,11 @@ SAM_VIT_H: Final = _sam(
 
 CATALOGUE: Final = (BIG_LAMA, SAM_VIT_B, SAM_VIT_L, SAM_VIT_H)
 """What `cleanplate weights` knows, an engine's smallest first."""
+
+SAM2_REPOSITORIES: Final = (
+    "facebook/sam2.1-hiera-tiny",
+    "facebook/sam2.1-hiera-small",
+    "facebook/sam2.1-hiera-base-plus",
+    "facebook/sam2.1-hiera-large",
+)
+"""Meta's folders of SAM 2.1 on the Hugging Face hub, the quickest first; not fetched, as nobody states their hashes."""

@@ -16,6 +16,7 @@ SEGMENTERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "graphcut": "cleanplate.engines.segmenters.graphcut",
         "sam": "cleanplate.engines.segmenters.sam",
+        "sam2": "cleanplate.engines.segmenters.sam2",
     }
 )
 
@@ -33,7 +34,7 @@ DETECTORS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-WITH_WEIGHTS: Final = frozenset({"lama", "sam"})
+WITH_WEIGHTS: Final = frozenset({"lama", "sam", "sam2"})
 """The engines that need weights, of whatever kind they are."""
 
 

@@ -2,6 +2,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from threading import Timer
 
 import pytest
@@ -101,6 +102,7 @@ def test_an_engine_s_weights_come_from_the_settings(tmp_path, application) -> No
     settings = application(
         CLEANPLATE_LAMA_CHECKPOINT=str(tmp_path / "lama.pt"),
         CLEANPLATE_SAM_CHECKPOINT=str(tmp_path / "sam.pth"),
+        CLEANPLATE_SAM2_CHECKPOINT="facebook/sam2.1-hiera-tiny",
         CLEANPLATE_WEIGHTS_DIR=str(tmp_path),
         CLEANPLATE_DEVICE="cpu",
         CLEANPLATE_PRECISION="fp32",
@@ -109,6 +111,9 @@ def test_an_engine_s_weights_come_from_the_settings(tmp_path, application) -> No
 
     assert weights_for("lama", settings) == Weights(tmp_path / "lama.pt", tmp_path, "cpu", "fp32", "torch")
     assert weights_for("sam", settings) == Weights(tmp_path / "sam.pth", tmp_path, "cpu", "fp32", "torch")
+    assert weights_for("sam2", settings) == Weights(
+        Path("facebook/sam2.1-hiera-tiny"), tmp_path, "cpu", "fp32", "torch"
+    )
     assert weights_for("another", settings) == Weights(None, tmp_path, "cpu", "fp32", "torch")
 
 

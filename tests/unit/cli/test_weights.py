@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from rich.console import Console
+from safetensors.numpy import save_file
 
 from cleanplate.app import weights as app_weights
 from cleanplate.cli import weights as cli_weights
@@ -87,7 +89,8 @@ def use(monkeypatch: pytest.MonkeyPatch, first: Published) -> None:
 
 
 def test_every_engine_that_needs_weights_is_in_the_catalogue() -> None:
-    assert {published.engine for published in CATALOGUE} >= WITH_WEIGHTS
+    # The folders of sam2 are not fetched: nobody states their hashes.
+    assert {published.engine for published in CATALOGUE} >= WITH_WEIGHTS - {"sam2"}
 
 
 @pytest.mark.parametrize("published", CATALOGUE, ids=lambda published: published.name)
@@ -415,6 +418,44 @@ def test_a_damaged_checkpoint_elsewhere_is_mended_by_unsetting_it(cleanplate, tm
 
     assert answer.exit_code == 1
     assert "and unset CLEANPLATE_LAMA_CHECKPOINT" in answer.stdout
+
+
+@pytest.mark.usefixtures("published")
+def test_the_folder_of_sam2_is_read_where_it_is_found(cleanplate, tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "facebook--sam2.1-hiera-tiny"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "sam2_video"}')
+    save_file({"one": np.zeros(3, np.float32), "two": np.zeros(1, np.float32)}, folder / "model.safetensors")
+    monkeypatch.setenv("CLEANPLATE_WEIGHTS_DIR", str(tmp_path))
+
+    answer = cleanplate("weights", "check")
+
+    assert answer.exit_code == 0
+    assert f"✓ weights of sam2  {folder}: sam2_video; not compared" in answer.stdout
+    assert "tensors that can be read: 2" in answer.stdout
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        ((), "is not there"),
+        (("config.json",), "holds no model.safetensors"),
+        (("pytorch_model.bin", "config.json"), "pickle"),
+    ],
+)
+def test_a_folder_of_sam2_that_cannot_be_used_fails(cleanplate, tmp_path, monkeypatch, kept, reason) -> None:
+    folder = tmp_path / "some" / "where"
+    for name in kept:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}")
+    monkeypatch.setenv("CLEANPLATE_SAM2_CHECKPOINT", str(folder))
+
+    answer = cleanplate("weights", "check")
+
+    assert answer.exit_code == 1
+    assert reason in answer.stdout
+    assert "CLEANPLATE_SAM2_CHECKPOINT" in answer.stdout
 
 
 def other_checkpoint() -> bytes:

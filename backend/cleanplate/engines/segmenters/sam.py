@@ -23,7 +23,7 @@ from cleanplate.engines.segmenters.sam_parts.assembling import decoder_of, encod
 from cleanplate.engines.segmenters.sam_parts.decoder import Answer, Decoder
 from cleanplate.engines.segmenters.sam_parts.embedding import SamEmbedding, embedding_of, packed, unpacked
 from cleanplate.engines.segmenters.sam_parts.encoder import Encoder
-from cleanplate.engines.segmenters.sam_parts.layout import layout_of
+from cleanplate.engines.segmenters.sam_parts.layout import CHANNELS, GRID, layout_of
 from cleanplate.engines.segmenters.sam_parts.promises import Drawing, SamSegmentation, answered
 from cleanplate.engines.segmenters.sam_parts.square import SAM_SQUARE, picture_of, places_in_square
 from cleanplate.engines.weights import Weights, digest_of, tensors_in
@@ -80,7 +80,7 @@ class Sam:
         Raises:
             EngineError: The bytes are damaged, or from another segmenter.
         """
-        return unpacked(content, self._maker)
+        return unpacked(content, self._maker, (CHANNELS, GRID, GRID))
 
     def segment(self, embedding: Embedding, prompt: Prompt) -> SamSegmentation:
         """Answer one prompt.

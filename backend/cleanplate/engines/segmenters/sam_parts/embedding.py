@@ -3,16 +3,15 @@
 import hashlib
 import struct
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from cleanplate.domain.image import Size
-from cleanplate.engines.segmenters.sam_parts.layout import CHANNELS, GRID
 from cleanplate.errors import EngineError
 
-_SHAPE: Final = (CHANNELS, GRID, GRID)
 _DTYPE: Final = np.dtype("<f2")
 
 _FORMAT: Final = b"cleanplate sam 1"
@@ -20,7 +19,6 @@ _HEADER: Final = struct.Struct("<16s32sII")
 """The format; the SHA-256 of the segmenter's version; the image's width and height."""
 
 _DIGEST_BYTES: Final = 32
-_LENGTH: Final = _HEADER.size + int(np.prod(_SHAPE)) * _DTYPE.itemsize + _DIGEST_BYTES
 
 _MOST_PIXELS: Final = 1 << 30
 """More than any image has: a mask is as large as the image, and bytes must not make us take memory at will."""
@@ -35,7 +33,7 @@ class SamEmbedding:
 
     Attributes:
         size: the image's.
-        features: (256, 64, 64) float16, read-only; finite.
+        features: float16, read-only; finite. Of SAM (256, 64, 64); of others all levels, one after the other.
         maker: the SHA-256 of the version of the segmenter that made it.
     """
 
@@ -58,26 +56,28 @@ def embedding_of(features: npt.NDArray[np.float32], size: Size, maker: bytes) ->
     largest = float(np.finfo(np.float16).max)
     rounded = features.clip(-largest, largest).astype(np.float16)
     if not np.isfinite(rounded).all():
-        raise EngineError(f"sam made numbers that are not finite of an image of {size.width}×{size.height}")
+        raise EngineError(f"the network made numbers that are not finite of an image of {size.width}×{size.height}")
     rounded.flags.writeable = False
     return SamEmbedding(size, rounded, maker)
 
 
 def packed(embedding: SamEmbedding) -> bytes:
-    """The same in 2 MiB: a header, the features, and a digest of both."""
+    """The same: a header, the features, and a digest of both."""
     header = _HEADER.pack(_FORMAT, embedding.maker, embedding.size.width, embedding.size.height)
     content = header + embedding.features.astype(_DTYPE).tobytes()
     return content + hashlib.sha256(content).digest()
 
 
-def unpacked(content: bytes, maker: bytes) -> SamEmbedding:
-    """What was packed, if *maker* made it.
+def unpacked(content: bytes, maker: bytes, shape: tuple[int, ...]) -> SamEmbedding:
+    """What was packed, if *maker* made it, whose features have this *shape*.
 
     Raises:
         EngineError: The bytes are damaged, or hold something else.
     """
-    if len(content) != _LENGTH:
-        raise EngineError(f"a packed embedding of sam has {_LENGTH} bytes, this has {len(content)}")
+    count = prod(shape)
+    length = _HEADER.size + count * _DTYPE.itemsize + _DIGEST_BYTES
+    if len(content) != length:
+        raise EngineError(f"a packed embedding of these weights has {length} bytes, this has {len(content)}")
     kind, made_by, width, height = _HEADER.unpack_from(content)
     if kind != _FORMAT:
         raise EngineError("this is no embedding of sam, or one of another version of cleanplate")
@@ -87,5 +87,5 @@ def unpacked(content: bytes, maker: bytes) -> SamEmbedding:
         raise EngineError("the embedding was made with other weights or another precision; embed the image again")
     if not 0 < width * height <= _MOST_PIXELS:
         raise EngineError(f"no image has {width}×{height} pixels")
-    features = np.frombuffer(content, _DTYPE, count=int(np.prod(_SHAPE)), offset=_HEADER.size).reshape(_SHAPE)
+    features = np.frombuffer(content, _DTYPE, count=count, offset=_HEADER.size).reshape(shape)
     return embedding_of(features.astype(np.float32), Size(width, height), maker)
