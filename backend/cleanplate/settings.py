@@ -127,7 +127,8 @@ class Settings(BaseSettings):
         default=10 * 1024 * _MIB,
         ge=0,
         le=1024 * 1024 * _MIB,
-        description="Room for prepared images in the data directory; 0: none is kept there. Of sam's, one takes 2 MiB.",
+        description="Room for prepared images in the data directory; 0: none is kept there. Of sam's, one takes 2 MiB; "
+        "of sam2's, 8.",
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
