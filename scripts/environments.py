@@ -174,9 +174,9 @@ def _cleanplate() -> Contents:
 
 
 def _extras() -> Contents:
-    """What the engines with weights need."""
+    """What the engines with weights need, and what shares what they prepared."""
     extras = _pyproject()["project"]["optional-dependencies"]
-    names = ("lama", "openvino", "sam", "sam2")
+    names = ("lama", "openvino", "redis", "sam", "sam2")
     requirements = sorted({requirement for name in names for requirement in extras[name]})
     return Contents(
         name="extras",

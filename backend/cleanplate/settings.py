@@ -19,6 +19,8 @@ NO_ENGINE: Final = "none"
 
 _MIN_SECRET_CHARACTERS: Final = 16
 
+_REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
+
 _MIB: Final = 1024 * 1024
 
 
@@ -130,6 +132,19 @@ class Settings(BaseSettings):
         description="Room for prepared images in the data directory; 0: none is kept there. Of sam's, one takes 2 MiB; "
         "of sam2's, 8.",
     )
+    redis_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="A Redis over which machines share prepared images, as redis://[user:password@]host:port/number, "
+        "rediss:// for TLS; empty: none.",
+    )
+    embedding_redis_bytes: int = Field(
+        default=1024 * _MIB, ge=1, le=1024 * 1024 * _MIB, description="Room for prepared images in Redis."
+    )
+    embedding_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Names and seals prepared images; needed with Redis, and the same on all machines that are to "
+        "share. Empty: a key is made and kept.",
+    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
     log_format: Literal["auto", "text", "json"] = Field(
@@ -153,12 +168,20 @@ class Settings(BaseSettings):
         parts = _split(value)
         return frozenset(parts) if parts is not None else value
 
-    @field_validator("webhook_secret", "webhook_secret_previous")
+    @field_validator("webhook_secret", "webhook_secret_previous", "embedding_secret")
     @classmethod
     def _require_strong_secret(cls, value: SecretStr) -> SecretStr:
         text = value.get_secret_value()
         if text and (len(text) < _MIN_SECRET_CHARACTERS or not text.isascii() or not text.isprintable()):
             raise ValueError(f"a secret needs at least {_MIN_SECRET_CHARACTERS} printable ASCII characters")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _require_redis_url(cls, value: SecretStr) -> SecretStr:
+        text = value.get_secret_value()
+        if text and not text.startswith(_REDIS_SCHEMES):
+            raise ValueError(f"an address of Redis begins with {', '.join(_REDIS_SCHEMES)}")
         return value
 
     @model_validator(mode="after")
@@ -167,6 +190,10 @@ class Settings(BaseSettings):
             raise ValueError("basic_auth_user and basic_auth_password are set together or not at all")
         if self.webhook_secret_previous.get_secret_value() and self.webhook_secret_previous_until is None:
             raise ValueError("webhook_secret_previous needs webhook_secret_previous_until")
+        if self.redis_url.get_secret_value() and not self.embedding_secret.get_secret_value():
+            raise ValueError(
+                "CLEANPLATE_REDIS_URL needs CLEANPLATE_EMBEDDING_SECRET: long and random, the same on all machines"
+            )
         return self
 
     def require_label_studio(self) -> None:

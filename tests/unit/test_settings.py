@@ -62,6 +62,8 @@ def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> No
         ("CLEANPLATE_PROJECTS", "1,two"),
         ("CLEANPLATE_WEBHOOK_SECRET", "short"),
         ("CLEANPLATE_WEBHOOK_SECRET", "sécrét-sécrét-sécrét"),
+        ("CLEANPLATE_EMBEDDING_SECRET", "short"),
+        ("CLEANPLATE_REDIS_URL", "http://user:hunter2@redis.example"),
         ("CLEANPLATE_ALLOWED_ORIGINS", "ftp://images.example"),
         ("CLEANPLATE_ALLOWED_ORIGINS", "https://images.example/some/path"),
         ("LABEL_STUDIO_URL", "localhost:8080"),
@@ -78,8 +80,9 @@ def test_a_value_out_of_its_bounds_names_the_setting_but_not_the_value(
         settings_from(monkeypatch, {name: value})
 
     assert name in str(caught.value)
-    if name.endswith("SECRET"):
+    if name.endswith(("SECRET", "REDIS_URL")):
         assert value not in str(caught.value)
+        assert "hunter2" not in str(caught.value)
 
 
 def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +110,17 @@ def test_a_previous_secret_needs_its_end(monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
     assert settings.webhook_secret_previous_until == datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def test_redis_needs_a_secret_that_all_machines_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"CLEANPLATE_REDIS_URL": "redis://user:hunter2@redis.example"}
+    with pytest.raises(SettingsError, match="CLEANPLATE_EMBEDDING_SECRET"):
+        settings_from(monkeypatch, environment)
+
+    settings = settings_from(monkeypatch, environment | {"CLEANPLATE_EMBEDDING_SECRET": "e" * 20})
+
+    assert "hunter2" not in repr(settings)
+    assert "e" * 20 not in repr(settings)
 
 
 @pytest.mark.parametrize("missing", ["LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"])

@@ -2,7 +2,7 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -11,7 +11,9 @@ from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.image import RgbImage
 from cleanplate.domain.policy import Approval
 from cleanplate.engines.embedding_disk import EmbeddingDisk
-from cleanplate.engines.embeddings import EmbeddingCache, ImageIdentity
+from cleanplate.engines.embedding_names import key_from_secret
+from cleanplate.engines.embedding_shelves import EmbeddingShelves
+from cleanplate.engines.embeddings import EmbeddingCache, ImageIdentity, Shelf
 from cleanplate.engines.protocols import Detector, Inpainter, Segmenter
 from cleanplate.errors import PolicyError, SettingsError, StorageUnavailableError
 from cleanplate.jobs.sqlite import SqliteQueue
@@ -32,6 +34,9 @@ from cleanplate.pipeline.wishes import kinds_from_text
 from cleanplate.settings import Settings
 from cleanplate.storage.ledger import Ledger
 from cleanplate.storage.names import Names, load_or_create_key
+
+if TYPE_CHECKING:
+    from cleanplate.engines.embedding_redis import EmbeddingRedis
 
 _FOLLOWING: Final = 10
 """Among so many tasks after the opened one, those are looked for that nobody has annotated."""
@@ -102,10 +107,34 @@ class Application:
     def embedding_disk(self) -> EmbeddingDisk:
         """Prepared images, shared with the other processes of the data directory."""
         return EmbeddingDisk(
-            self._data_dir / "embeddings",
-            key=load_or_create_key(self._secrets_dir / "embeddings.key"),
-            max_bytes=self.settings.embedding_disk_bytes,
+            self._data_dir / "embeddings", key=self._embedding_key, max_bytes=self.settings.embedding_disk_bytes
         )
+
+    @cached_property
+    def embedding_redis(self) -> "EmbeddingRedis | None":
+        """Prepared images, shared with other machines; None if no Redis is set.
+
+        Raises:
+            SettingsError: Its address cannot be read, or the library is not installed.
+        """
+        url = self.settings.redis_url.get_secret_value()
+        if not url:
+            return None
+        try:
+            from cleanplate.engines.embedding_redis import EmbeddingRedis  # noqa: PLC0415  (an extra)
+        except ModuleNotFoundError as error:
+            raise SettingsError(f"CLEANPLATE_REDIS_URL needs {error.name}: pip install 'cleanplate[redis]'") from error
+        try:
+            return EmbeddingRedis(url, key=self._embedding_key, max_bytes=self.settings.embedding_redis_bytes)
+        except ValueError:
+            # Not chained: its message may quote the password.
+            message = "CLEANPLATE_REDIS_URL cannot be read: it is redis://[user:password@]host:port/number"
+        raise SettingsError(message)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """Where prepared images are kept outside the process."""
+        return EmbeddingShelves(self.embedding_disk, *([self.embedding_redis] if self.embedding_redis else []))
 
     # What does the work
 
@@ -145,7 +174,7 @@ class Application:
             segmenter=self.segmenter,
             media=self.media,
             read_image=self._read_image,
-            embeddings=EmbeddingCache(self.settings.embedding_cache_bytes, self.embedding_disk),
+            embeddings=EmbeddingCache(self.settings.embedding_cache_bytes, self.shelf),
             conversations=Conversations(),
             label_studio_url=self.client.url,
             following=lambda project_id, task_id: self.client.tasks_after(project_id, task_id, count=_FOLLOWING),
@@ -239,12 +268,21 @@ class Application:
         predictor = vars(self).get("predictor")
         if predictor is not None:
             predictor.close()
+        shared = vars(self).get("embedding_redis")
+        if shared is not None:
+            shared.close()
 
     def _image(self, image: ImageIdentity) -> RgbImage:
         return self._read_image(self.media.fetch(image.url, project_id=image.project_id, task_id=image.task_id))
 
     def _read_image(self, content: bytes) -> RgbImage:
         return picture_from_bytes(content, self.limits).image
+
+    @cached_property
+    def _embedding_key(self) -> bytes:
+        """What names and seals embeddings: one key for all shelves, so that what is on one is known on the other."""
+        secret = self.settings.embedding_secret.get_secret_value()
+        return key_from_secret(secret) if secret else load_or_create_key(self._secrets_dir / "embeddings.key")
 
     @cached_property
     def _data_dir(self) -> Path:

@@ -42,6 +42,7 @@ def examine(application: Application, *, backend_url: str | None = None) -> Iter
     yield _engine_check("segmenter", settings.segmenter, lambda: application.segmenter.version)
     yield _engine_check("inpainter", settings.inpainter, lambda: application.inpainter.version)
     yield _engine_check("detector", settings.detector, lambda: _detector_version(application))
+    yield from _redis_checks(application)
     yield from _local_root_checks(settings.local_files_root)
     yield from _label_studio_checks(application, backend_url)
     yield from _queue_checks(application)
@@ -145,6 +146,26 @@ def _engine_check(kind: str, name: str, version: Callable[[], str]) -> Check:
 def _detector_version(application: Application) -> str:
     detector = application.detector
     return "none is wanted, so nobody looks at copies again" if detector is None else detector.version
+
+
+def _redis_checks(application: Application) -> Iterator[Check]:
+    try:
+        shared = application.embedding_redis
+        if shared is None:
+            return
+        policy = shared.require_usable()
+    except SettingsError as error:
+        yield Check("Redis", Outcome.FAILED, str(error), "Mend CLEANPLATE_REDIS_URL, or unset it to share nothing.")
+    except CleanplateError as error:
+        remedy = "See that it runs, and that CLEANPLATE_REDIS_URL is right. Until then every machine prepares its own."
+        yield Check("Redis", Outcome.FAILED, str(error), remedy)
+    else:
+        if policy == "noeviction":
+            yield Check("Redis", Outcome.OK, "prepared images are shared with other machines")
+            return
+        message = f"it drops what it likes when it is full ({policy}), also what a purge must be able to find"
+        remedy = "Set its maxmemory-policy to noeviction; CLEANPLATE_EMBEDDING_REDIS_BYTES limits what is kept."
+        yield Check("Redis", Outcome.WARNING, message, remedy)
 
 
 def _local_root_checks(root: Path | None) -> Iterator[Check]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cleanplate.app.application import Application
-from cleanplate.engines.embeddings import ImageIdentity
+from cleanplate.engines.embeddings import ImageIdentity, is_stored
 from cleanplate.engines.protocols import Packing
 from cleanplate.errors import (
     CleanplateError,
@@ -58,7 +58,7 @@ class ProjectWarming:
         self.lacking_bytes = 0
         """How much more room all of the project's images need than there is; known when the first is prepared."""
         for image in self._images(project_id):
-            if application.embedding_disk.has(image, self._version):
+            if is_stored(application.shelf, image, self._version):
                 self.stored += 1
             else:
                 self.waiting.append(image)
@@ -80,7 +80,7 @@ class ProjectWarming:
                 continue
             needed_bytes = (self.stored + len(self.waiting)) * embedding.size_bytes
             self.lacking_bytes = max(needed_bytes - self._application.embedding_disk.max_bytes, 0)
-            if not self._application.embedding_disk.has(image, self._version):
+            if not is_stored(self._application.shelf, image, self._version):
                 raise StorageUnavailableError(
                     "an embedding could not be stored: see that the disk of CLEANPLATE_DATA_DIR is not full, and that "
                     "CLEANPLATE_EMBEDDING_DISK_BYTES has room for it"

@@ -1,8 +1,6 @@
 """Embeddings in a folder, shared by the processes of one data directory."""
 
 import fcntl
-import hashlib
-import hmac
 import os
 import secrets
 import sqlite3
@@ -17,6 +15,7 @@ from typing import Final, NamedTuple, TypeVar
 import structlog
 
 from cleanplate.database import Database
+from cleanplate.engines.embedding_names import SEAL_BYTES, EmbeddingNames, embedding_name
 from cleanplate.engines.embeddings import ImageIdentity, Shown
 from cleanplate.errors import StorageError, StorageUnavailableError
 
@@ -35,8 +34,6 @@ _ABANDONED_S: Final = 3600.0
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 
-_SEAL_BYTES: Final = 32
-_NAME_BYTES: Final = 20
 _MOST_BYTES: Final = 256 * 1024 * 1024
 """No embedding is as long; what is was put there by somebody else, and is not read."""
 
@@ -99,7 +96,7 @@ class EmbeddingDisk:
             clock: in seconds since 1970.
         """
         self._folder = folder
-        self._key = key
+        self._names = EmbeddingNames(key)
         self._max_bytes = max_bytes
         self._clock = clock
         self._lock = Lock()
@@ -115,7 +112,7 @@ class EmbeddingDisk:
 
     def content_of(self, data: bytes) -> str:
         """What the bytes of an image are called here; without the key nobody can tell whether it is a known image."""
-        return hashlib.blake2b(data, key=self._key, digest_size=_NAME_BYTES).hexdigest()
+        return self._names.of_content(data)
 
     def shown(self, image: ImageIdentity) -> Shown | None:
         """The content an image had when it was last looked at, and when that was; None if that never was."""
@@ -125,22 +122,22 @@ class EmbeddingDisk:
             if index is None:
                 return None
             with index.reading() as db:
-                row = db.execute(_SHOWN, (self._name_of(image),)).fetchone()
+                row = db.execute(_SHOWN, (self._names.of_image(image),)).fetchone()
             return None if row is None else Shown(row["content"], row["seen_at"])
 
         return self._unless_broken(read)
 
-    def note(self, image: ImageIdentity, content: str) -> None:
-        """Note which content an image has now; what it had before goes, if no other image has it."""
+    def note(self, image: ImageIdentity, content: str, *, at: float) -> None:
+        """Note which content an image was seen to have; what it had before goes, if no other image has it."""
 
         def write() -> None:
             index = self._index(make=True)
             if index is None:
                 return
-            name = self._name_of(image)
+            name = self._names.of_image(image)
             with index.writing() as db:
                 before = db.execute(_SHOWN, (name,)).fetchone()
-                db.execute(_NOTE, (name, image.project_id, image.task_id, content, self._clock()))
+                db.execute(_NOTE, (name, image.project_id, image.task_id, content, at))
                 if before is not None and before["content"] != content:
                     self._drop_unclaimed({before["content"]}, index_of=db)
 
@@ -148,10 +145,9 @@ class EmbeddingDisk:
 
     # Embeddings
 
-    def has(self, image: ImageIdentity, version: str) -> bool:
-        """Whether the embedding of an image is stored, as far as can be told without the image's bytes."""
-        shown = self.shown(image)
-        return shown is not None and (self._folder / _file_name(shown.content, version)).is_file()
+    def holds(self, content: str, version: str) -> bool:
+        """Whether there is a packed embedding, as far as can be told without reading it."""
+        return (self._folder / _file_name(content, version)).is_file()
 
     def take(self, content: str, version: str) -> bytes | None:
         """A packed embedding; None if there is none that is whole."""
@@ -220,26 +216,26 @@ class EmbeddingDisk:
             return None
         try:
             found = os.fstat(descriptor)
-            usable = stat.S_ISREG(found.st_mode) and _SEAL_BYTES <= found.st_size <= _MOST_BYTES
+            usable = stat.S_ISREG(found.st_mode) and SEAL_BYTES <= found.st_size <= _MOST_BYTES
             sealed = _read(descriptor, found.st_size) if usable else b""
         finally:
             os.close(descriptor)
-        packed = sealed[:-_SEAL_BYTES]
-        if usable and hmac.compare_digest(self._seal(name, packed), sealed[-_SEAL_BYTES:]):
+        packed = self._names.unsealed(name, sealed) if usable else None
+        if packed is not None:
             return packed
         _log.info("a damaged embedding is dropped and made again")
         path.unlink(missing_ok=True)
         return None
 
     def _put(self, content: str, name: str, packed: bytes) -> None:
-        size_bytes = len(packed) + _SEAL_BYTES
+        size_bytes = len(packed) + SEAL_BYTES
         index = self._index(make=True)
         # What is larger than all the room would push out everything else and still not fit.
         if index is None or size_bytes > self._max_bytes:
             return
         draft = self._folder / f"{secrets.token_hex(8)}{_DRAFT_SUFFIX}"
         try:
-            self._write(draft, packed, self._seal(name, packed))
+            self._write(draft, packed, self._names.seal(name, packed))
             with index.writing() as db:
                 # An image that was purged meanwhile is not kept.
                 if db.execute(_CLAIMED, (content,)).fetchone() is None:
@@ -339,18 +335,6 @@ class EmbeddingDisk:
 
     # Names, and what goes wrong
 
-    def _name_of(self, image: ImageIdentity) -> str:
-        facts = (image.label_studio_url, str(image.project_id), str(image.task_id), image.url)
-        # Lengths before the facts: no two images read the same.
-        message = "".join(f"{len(fact)}:{fact}" for fact in facts)
-        return hashlib.blake2b(message.encode(), key=self._key, digest_size=_NAME_BYTES).hexdigest()
-
-    def _seal(self, name: str, packed: bytes) -> bytes:
-        digest = hashlib.blake2b(key=self._key, digest_size=_SEAL_BYTES, person=b"embedding")
-        digest.update(f"{len(name)}:{name}".encode())
-        digest.update(packed)
-        return digest.digest()
-
     def _unless_broken(self, work: Callable[[], _Answer]) -> _Answer | None:
         """Do *work*; None, and one line in the log, while the disk does not let us."""
         try:
@@ -365,7 +349,7 @@ class EmbeddingDisk:
 
 
 def _file_name(content: str, version: str) -> str:
-    return f"{content}.{hashlib.sha256(version.encode()).hexdigest()[: 2 * _NAME_BYTES]}{_SUFFIX}"
+    return f"{embedding_name(content, version)}{_SUFFIX}"
 
 
 def _read(descriptor: int, size_bytes: int) -> bytes:

@@ -82,12 +82,16 @@ class Shelf(Protocol):
         """The content an image had when it was last looked at; None if that never was."""
         ...
 
-    def note(self, image: ImageIdentity, content: str) -> None:
-        """Note which content an image has now."""
+    def note(self, image: ImageIdentity, content: str, *, at: float) -> None:
+        """Note which content an image was seen to have, and when, in seconds since 1970."""
         ...
 
     def alone(self, content: str, version: str) -> AbstractContextManager[None]:
         """Wait until no other process prepares this content, and keep others waiting meanwhile."""
+        ...
+
+    def holds(self, content: str, version: str) -> bool:
+        """Whether there is a packed embedding, as far as can be told without reading it."""
         ...
 
     def take(self, content: str, version: str) -> bytes | None:
@@ -109,6 +113,12 @@ class Shelf(Protocol):
             StorageUnavailableError: Some of it may still be there.
         """
         ...
+
+
+def is_stored(shelf: Shelf, image: ImageIdentity, version: str) -> bool:
+    """Whether the embedding of an image is on a shelf, as far as can be told without the image's bytes."""
+    shown = shelf.shown(image)
+    return shown is not None and shelf.holds(shown.content, version)
 
 
 class _Content(NamedTuple):
@@ -239,7 +249,7 @@ class EmbeddingCache:
         name = hashlib.sha256(data).hexdigest() if shelf is None else shelf.content_of(data)
         content = _Content(key.segmenter_version, name)
         if shelf is not None and source.packing is not None and self._is_wanted(key, own):
-            shelf.note(key.image, name)
+            shelf.note(key.image, name, at=read_at)
         return self._of_content(key, own, content, read_at, lambda: self._stored_or_encoded(content, data, source))
 
     def _is_wanted(self, key: EmbeddingKey, flight: Future[Embedding]) -> bool:

@@ -117,6 +117,39 @@ def test_an_engine_s_weights_come_from_the_settings(tmp_path, application) -> No
     assert weights_for("another", settings) == Weights(None, tmp_path, "cpu", "fp32", "torch")
 
 
+REDIS = {"CLEANPLATE_REDIS_URL": "redis://127.0.0.1:1/0", "CLEANPLATE_EMBEDDING_SECRET": "e" * 20}
+
+
+def test_machines_with_the_same_secret_call_an_image_the_same_and_others_do_not(application, tmp_path) -> None:
+    def name_on(machine: str, **settings: str) -> str:
+        made = application(CLEANPLATE_DATA_DIR=str(tmp_path / machine), **settings)
+        return made.shelf.content_of(b"photograph")
+
+    names = [
+        name_on("a", **REDIS),
+        name_on("b", **REDIS),
+        name_on("c", **REDIS | {"CLEANPLATE_EMBEDDING_SECRET": "o" * 20}),
+    ]
+
+    assert names[0] == names[1] != names[2]
+
+
+def test_a_cluster_that_lacks_the_library_of_redis_says_how_to_install_it(application, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "cleanplate.engines.embedding_redis", raising=False)
+
+    with pytest.raises(SettingsError, match=r"redis: pip install 'cleanplate\[redis\]'"):
+        _ = application(**REDIS).shelf
+
+
+def test_an_address_of_redis_that_cannot_be_read_is_not_shown(application) -> None:
+    with pytest.raises(SettingsError, match="CLEANPLATE_REDIS_URL cannot be read") as caught:
+        _ = application(**REDIS | {"CLEANPLATE_REDIS_URL": "redis://user:hunter2@redis.example:port/0"}).shelf
+
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 @pytest.mark.usefixtures("label_studio")
 def test_another_detector_makes_other_copies_so_it_is_part_of_what_jobs_are_called_by(application) -> None:
     with_one, without = application(), application(CLEANPLATE_DETECTOR="none")

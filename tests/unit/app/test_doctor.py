@@ -13,6 +13,7 @@ from cleanplate.app.doctor import clock_checks, examine
 from cleanplate.jobs.job import JobState, NewJob, Subject
 from cleanplate.storage.ledger import CopyRecord
 from fakes.connectable import CONFIG
+from fakes.redis_server import RedisServer
 
 URL = "http://127.0.0.1:9090"
 
@@ -50,6 +51,33 @@ def test_where_all_is_right_every_check_is_well(application, label_studio) -> No
     } <= found.keys()
     assert "legacy token" in found["token"].message
     assert "1.23.2" in found["Label Studio"].message
+
+
+@pytest.mark.usefixtures("label_studio")
+@pytest.mark.parametrize(
+    ("options", "outcome", "told"),
+    [
+        ((), Outcome.OK, "shared with other machines"),
+        (("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"), Outcome.WARNING, "allkeys-lru"),
+        (("--requirepass", "another"), Outcome.FAILED, "does not accept the user or the password"),
+    ],
+)
+def test_redis_is_looked_at(application, options, outcome, told) -> None:
+    with RedisServer(*options) as server:
+        url = server.url.replace("unix://", "unix://jane:hunter2@") if "--requirepass" in options else server.url
+        made = application(CLEANPLATE_REDIS_URL=url, CLEANPLATE_EMBEDDING_SECRET="e" * 20)
+        found = found_by_doctor(made)["Redis"]
+        made.close()
+
+    assert found.outcome is outcome
+    assert told in found.message
+    assert bool(found.remedy) == (outcome is not Outcome.OK)
+    assert "hunter2" not in found.message + found.remedy
+
+
+@pytest.mark.usefixtures("label_studio")
+def test_redis_that_nobody_wants_is_not_looked_at(application) -> None:
+    assert "Redis" not in found_by_doctor(application())
 
 
 @pytest.mark.usefixtures("label_studio")

@@ -1,5 +1,4 @@
 import os
-import random
 import signal
 import stat
 import subprocess
@@ -13,7 +12,7 @@ import structlog
 from cleanplate.domain.image import Size
 from cleanplate.engines import embedding_disk
 from cleanplate.engines.embedding_disk import EmbeddingDisk
-from cleanplate.engines.embeddings import EmbeddingCache, EmbeddingKey, ImageIdentity, Shown
+from cleanplate.engines.embeddings import ImageIdentity, is_stored
 from cleanplate.errors import EngineError
 
 KEY = b"k" * 32
@@ -59,7 +58,7 @@ def store(
     disk: EmbeddingDisk, data: bytes, *, task_id: int = 1, project_id: int = 1, packed: bytes = b"x" * 100
 ) -> str:
     content = disk.content_of(data)
-    disk.note(image(task_id, project_id=project_id), content)
+    disk.note(image(task_id, project_id=project_id), content, at=1.0)
     disk.put(content, "fake-1", packed)
     return content
 
@@ -86,17 +85,9 @@ def test_what_was_put_is_there_for_another_process(disk, folder) -> None:
     assert other.take(content, "fake-1") == b"packed"
     assert other.take(content, "fake-2") is None
     assert other.take(other.content_of(b"another"), "fake-1") is None
-    assert other.has(image(), "fake-1")
-    assert not other.has(image(), "fake-2")
-    assert not other.has(image(2), "fake-1")
-
-
-def test_what_an_address_showed_and_when_is_there_for_another_process(disk, folder) -> None:
-    disk._clock = lambda: 12.5
-    disk.note(image(), "c" * 40)
-
-    assert disk_in(folder).shown(image()) == Shown("c" * 40, 12.5)
-    assert disk_in(folder).shown(image(url="/other.jpg")) is None
+    assert is_stored(other, image(), "fake-1")
+    assert not is_stored(other, image(), "fake-2")
+    assert not is_stored(other, image(2), "fake-1")
 
 
 def test_only_the_owner_may_read_and_no_name_and_no_byte_tells_of_an_image(disk, folder) -> None:
@@ -118,14 +109,14 @@ def test_names_tell_who_lacks_the_key_nothing(folder, tmp_path) -> None:
     ours, theirs = disk_in(folder), disk_in(tmp_path / "other", key=b"t" * 32)
 
     assert ours.content_of(b"photograph") != theirs.content_of(b"photograph")
-    assert ours._name_of(image()) != theirs._name_of(image())
+    assert ours._names.of_image(image()) != theirs._names.of_image(image())
 
 
 def test_nothing_is_made_before_there_is_something_to_keep(disk, folder) -> None:
     assert disk.shown(image()) is None
     assert disk.take("c" * 40, "fake-1") is None
     assert disk.purge(project_id=1) == 0
-    assert not disk.has(image(), "fake-1")
+    assert not is_stored(disk, image(), "fake-1")
 
     assert not folder.exists()
 
@@ -144,16 +135,6 @@ def test_the_embeddings_not_used_for_longest_leave_when_there_is_no_room(folder)
     assert sum(path.stat().st_size for path in files(folder)) <= 3 * (100 + SEAL_BYTES)
 
 
-def test_an_embedding_beyond_all_the_room_pushes_nobody_out(folder) -> None:
-    disk = disk_in(folder, max_bytes=200)
-    content = store(disk, b"small")
-
-    giant = store(disk, b"giant", task_id=2, packed=b"x" * 200)
-
-    assert disk.take(content, "fake-1") is not None
-    assert disk.take(giant, "fake-1") is None
-
-
 def test_the_room_holds_whoever_fills_it(folder) -> None:
     disks = [disk_in(folder, max_bytes=1000) for _ in range(4)]
 
@@ -169,7 +150,7 @@ def test_less_room_than_before_is_made_at_the_start(disk, folder) -> None:
 
     smaller = disk_in(folder, max_bytes=2 * (100 + SEAL_BYTES))
 
-    assert [smaller.has(image(number), "fake-1") for number in range(5)] == [False, False, False, True, True]
+    assert [is_stored(smaller, image(number), "fake-1") for number in range(5)] == [False, False, False, True, True]
     assert smaller.take(contents[4], "fake-1") is not None
 
 
@@ -300,28 +281,9 @@ def test_a_purge_removes_a_task_s_files_and_leaves_the_others(disk, folder) -> N
     assert len(files(folder)) == 1
 
 
-def test_a_purge_removes_what_every_segmenter_made_of_an_image(disk, folder) -> None:
-    content = store(disk, b"photograph")
-    disk.put(content, "fake-2", b"y")
-
-    disk.purge(project_id=1, task_id=1)
-
-    assert files(folder) == []
-
-
-def test_a_photograph_of_two_tasks_stays_until_both_are_purged(disk, folder) -> None:
-    for task_id in (1, 2):
-        store(disk, b"same", task_id=task_id)
-
-    disk.purge(project_id=1, task_id=1)
-    assert len(files(folder)) == 1
-    disk.purge(project_id=1, task_id=2)
-    assert files(folder) == []
-
-
 def test_what_is_put_after_its_image_was_purged_is_not_kept(disk, folder) -> None:
     content = disk.content_of(b"photograph")
-    disk.note(image(), content)
+    disk.note(image(), content, at=1.0)
     disk.purge(project_id=1, task_id=1)
 
     disk.put(content, "fake-1", b"packed")
@@ -363,7 +325,7 @@ packed = bytes(range(256)) * 8192
 print("writing", flush=True)
 for number in range(10**6):
     content = disk.content_of(str(number % 7).encode())
-    disk.note(ImageIdentity("http://ls", 1, number % 7, "x"), content)
+    disk.note(ImageIdentity("http://ls", 1, number % 7, "x"), content, at=1.0)
     disk.put(content, "fake-1", packed)
 """
     packed = bytes(range(256)) * 8192
@@ -405,7 +367,7 @@ EmbeddingCache(100, disk).get(key, read=lambda: b"photograph", encode=encode, pa
 
 def test_a_killed_process_does_not_keep_the_others_waiting(folder) -> None:
     code = """
-disk.note(ImageIdentity("http://ls", 1, 1, "x"), "c" * 40)
+disk.note(ImageIdentity("http://ls", 1, 1, "x"), "c" * 40, at=1.0)
 with disk.alone("c" * 40, "fake-1"):
     print("alone", flush=True)
     time.sleep(60)
@@ -438,27 +400,3 @@ def test_drafts_and_locks_of_killed_processes_are_swept_out(disk, folder, monkey
     store(disk, b"another", task_id=2)
 
     assert {path.suffix for path in folder.iterdir() if not path.name.startswith("index")} == {".embedding"}
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_eight_threads_on_fifty_images_never_get_a_foreign_embedding(folder, seed) -> None:
-    """Two caches share so little room that all is dropped, stored and encoded again all the time."""
-    room = 20 * (100 * 2 + SEAL_BYTES)
-    caches = [EmbeddingCache(10, EmbeddingDisk(folder, key=KEY, max_bytes=room)) for _ in range(2)]
-
-    def ask(thread: int) -> int:
-        numbers, foreign = random.Random(seed * 8 + thread), 0
-        for _ in range(40):
-            number = numbers.randrange(50)
-            data = b"%02d" % number
-            # The same photograph is in several tasks.
-            key = EmbeddingKey("fake-1", image(numbers.randrange(3), url=str(number)))
-            if numbers.random() < 0.03:
-                caches[thread % 2].purge(project_id=1, task_id=key.image.task_id)
-            found = caches[thread % 2].get(key, read=lambda data=data: data, encode=Prepared, packing=BytesPacking())
-            foreign += found.data != data
-        return foreign
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(ask, range(8))) == 0
-    assert sum(cache.stats.stored for cache in caches) > 0

@@ -85,12 +85,15 @@ class MemoryShelf:
     def shown(self, image: ImageIdentity) -> Shown | None:
         return self.images.get(image)
 
-    def note(self, image: ImageIdentity, content: str) -> None:
-        self.images[image] = Shown(content, self.clock())
+    def note(self, image: ImageIdentity, content: str, *, at: float) -> None:
+        self.images[image] = Shown(content, at)
 
     @contextmanager
     def alone(self, content: str, version: str) -> Iterator[None]:  # noqa: ARG002  the real one's signature
         yield
+
+    def holds(self, content: str, version: str) -> bool:
+        return (content, version) in self.packed
 
     def take(self, content: str, version: str) -> bytes | None:
         return self.packed.get((content, version))
