@@ -5,19 +5,23 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 import structlog
 
 from cleanplate.engines.protocols import Embedding, Packing
-from cleanplate.errors import EngineError
+from cleanplate.errors import BusyError, EngineError
 
 TRUSTED_S: Final = 3600.0
 """How long an address is believed to show the image it last showed. Then its bytes are looked at again: most images
 never change, but a file in a folder or a bucket can be replaced under its name."""
+
+_COME_AGAIN_S: Final = 5.0
 
 _log = structlog.get_logger()
 
@@ -175,6 +179,7 @@ class EmbeddingCache:
         encode: Callable[[bytes], Embedding],
         packing: Packing | None = None,
         anew: bool = False,
+        patience_s: float | None = None,
     ) -> Embedding:
         """The embedding of *key*.
 
@@ -186,6 +191,11 @@ class EmbeddingCache:
             encode: makes the embedding of these bytes; called only if nobody has made it or is about to.
             packing: packs it for the shelf; None: it stays in memory.
             anew: look at the image's bytes, although they were seen a short time ago.
+            patience_s: how long to wait. What was begun goes on, and is there when it is asked for again. None: as
+                long as it takes.
+
+        Raises:
+            BusyError: It took longer than *patience_s*.
         """
         own: Future[Embedding] = Future()
         with self._lock:
@@ -196,18 +206,17 @@ class EmbeddingCache:
             flight = self._flights.setdefault(key, own)
             if flight is not own:
                 self._hits += 1
-        if flight is not own:
-            return flight.result()
-        try:
-            embedding = self._brought(key, own, _Source(read, encode, packing), anew=anew)
-        except BaseException as error:
-            with self._lock:
-                if self._flights.get(key) is own:
-                    del self._flights[key]
-            own.set_exception(error)
-            raise
-        own.set_result(embedding)
-        return embedding
+        if flight is own:
+            fly = partial(self._fly, key, own, _Source(read, encode, packing), anew=anew)
+            if patience_s is None:
+                fly()
+            else:
+                # In a thread of its own, so that whoever asked can go. Its log lines are still those of who asked.
+                threading.Thread(target=copy_context().run, args=(fly,), name="preparing", daemon=True).start()
+        wait([flight], patience_s)
+        if not flight.done():
+            raise BusyError("the image is still being prepared", retry_after_s=_COME_AGAIN_S)
+        return flight.result()
 
     def purge(self, *, project_id: int, task_id: int | None = None) -> int:
         """Forget the images of a task, or of a whole project, in memory and on the shelf; how many there were.
@@ -239,6 +248,17 @@ class EmbeddingCache:
 
     def _is_trusted(self, seen_at: float) -> bool:
         return 0 <= self._clock() - seen_at < TRUSTED_S
+
+    def _fly(self, key: EmbeddingKey, own: Future[Embedding], source: _Source, *, anew: bool) -> None:
+        try:
+            embedding = self._brought(key, own, source, anew=anew)
+        except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
+            with self._lock:
+                if self._flights.get(key) is own:
+                    del self._flights[key]
+            own.set_exception(error)
+        else:
+            own.set_result(embedding)
 
     def _brought(self, key: EmbeddingKey, own: Future[Embedding], source: _Source, *, anew: bool) -> Embedding:
         stored = None if anew else self._from_shelf(key, own, source)

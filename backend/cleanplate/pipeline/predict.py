@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -14,8 +15,9 @@ import structlog
 from cleanplate.domain.image import RgbImage, Size
 from cleanplate.domain.region import Region
 from cleanplate.engines.embeddings import EmbeddingCache, EmbeddingKey, ImageIdentity
+from cleanplate.engines.encoding_line import EncodingLine
 from cleanplate.engines.protocols import Embedding, Packing, Segmenter
-from cleanplate.errors import CleanplateError, MaskError, PayloadError, PromptError, SizeMismatchError
+from cleanplate.errors import BusyError, CleanplateError, MaskError, PayloadError, PromptError, SizeMismatchError
 from cleanplate.label_studio.client import COPY_KEY
 from cleanplate.label_studio.config import LabelConfig
 from cleanplate.label_studio.payloads import PredictRequest, ResultItem, Task
@@ -50,6 +52,14 @@ MAX_PROMPTS: Final = 256
 
 AHEAD: Final = 3
 """The images of so many tasks are prepared while an annotator is still at the one before."""
+
+ANSWER_S: Final = 80.0
+"""Whatever a click waits for, it waits no longer than this in all. Label Studio gives up after 100 s."""
+
+DECODING: Final = 2
+"""So many clicks are answered at the same time. Those that wait for an image are not among them."""
+
+_COME_AGAIN_S: Final = 1.0
 
 _OVERVIEW: Final = "overview"
 """What an overview is kept under, in the place of a segmenter's version."""
@@ -145,6 +155,8 @@ class Predictor:
         self._label_studio_url = label_studio_url
         self._clock = clock
         self._following = following
+        self._line = EncodingLine()
+        self._decoding = threading.BoundedSemaphore(DECODING)
         self._warmer = Warmer(self._warm) if warms else None
         self._lock = threading.Lock()
         self._counts: Counter[Event] = Counter()
@@ -157,6 +169,7 @@ class Predictor:
             PolicyError: The labelling config cannot be read.
             PromptError: A prompt cannot be read, or there are too many.
             SizeMismatchError: The annotator's browser saw an image of another size.
+            BusyError: There was no answer within ANSWER_S, or too many images wait to be prepared.
             CleanplateError: The image cannot be fetched, decoded or segmented.
         """
         if request.prompts is None:
@@ -170,7 +183,7 @@ class Predictor:
         shown = [
             region
             for (to_name, label), asked in _by_object_and_label(prompts).items()
-            for region in self._answer(click, to_name, label, asked)
+            for region in self._answer(click, to_name, label, asked, until=started_at + ANSWER_S)
         ]
         self._count(Event.ANSWERED)
         _log.info(
@@ -200,25 +213,45 @@ class Predictor:
         return self._prepared(image, with_overview=False)
 
     def close(self) -> None:
-        """End the thread that prepares images."""
+        """End the threads that prepare images."""
         if self._warmer is not None:
             self._warmer.close()
+        self._line.close()
 
     # One conversation's part of a click
 
-    def _answer(self, click: _Click, to_name: str, label: str, prompts: list[PromptItem]) -> list[_Shown]:
+    def _answer(
+        self, click: _Click, to_name: str, label: str, prompts: list[PromptItem], *, until: float
+    ) -> list[_Shown]:
         if not click.config.output_controls(label, to_name):
             self._count(Event.NO_OUTPUT)
             _log.info("no control can show this label", project=click.project_id, task=click.task.id)
             return []
         key = ConversationKey(self._identity(click, to_name), to_name, label)
-        with self._conversations.turn(key, frozenset(prompt.id for prompt in prompts)) as turn:
-            prepared = self._prepared_as_seen(key.image, prompts, with_overview=click.config.has_shadows(to_name))
-            _require_same_size(prompts, prepared.size)
-            if turn.is_superseded:
-                self._count(Event.SUPERSEDED)
-                return []
-            return self._converse(click, key, turn, prompts, prepared)
+        prompt_ids = frozenset(prompt.id for prompt in prompts)
+        with self._conversations.turn(key, prompt_ids, patience_s=self._left_s(until)) as turn:
+            if not turn.is_superseded:
+                with_overview = click.config.has_shadows(to_name)
+                prepared = self._prepared_as_seen(key.image, prompts, with_overview=with_overview, until=until)
+                _require_same_size(prompts, prepared.size)
+                # Asked again: preparing may have taken its time.
+                if not turn.is_superseded:
+                    with self._place_to_decode(until):
+                        return self._converse(click, key, turn, prompts, prepared)
+            self._count(Event.SUPERSEDED)
+            return []
+
+    def _left_s(self, until: float) -> float:
+        return max(until - self._clock(), 0.0)
+
+    @contextmanager
+    def _place_to_decode(self, until: float) -> Iterator[None]:
+        if not self._decoding.acquire(timeout=self._left_s(until)):
+            raise BusyError("too many clicks are being answered", retry_after_s=_COME_AGAIN_S)
+        try:
+            yield
+        finally:
+            self._decoding.release()
 
     def _converse(
         self, click: _Click, key: ConversationKey, turn: Turn, prompts: list[PromptItem], prepared: Embedding
@@ -283,13 +316,16 @@ class Predictor:
         names = [image.name for image in click.config.images]
         return tuple(Errand(self._identity(click, name), click.config.has_shadows(name)) for name in names)
 
-    def _prepared(self, identity: ImageIdentity, *, with_overview: bool, anew: bool = False) -> Embedding:
+    def _prepared(
+        self, identity: ImageIdentity, *, with_overview: bool, anew: bool = False, until: float | None = None
+    ) -> Embedding:
         """The image's embedding; with its overview an Overlooked.
 
         Args:
             identity: the image.
             with_overview: whether a click has to see the image.
             anew: whether to look at its bytes, although they were seen a short time ago.
+            until: when whoever asked has to have an answer; None if nobody waits for it.
         """
         fetched = cache(
             lambda: self._media.fetch(identity.url, project_id=identity.project_id, task_id=identity.task_id)
@@ -298,27 +334,34 @@ class Predictor:
         embedding = self._embeddings.get(
             EmbeddingKey(self._segmenter.version, identity),
             read=fetched,
-            encode=lambda _: self._segmenter.embed(decoded()),
+            # Decoded only when its turn has come: those that wait would hold all their pixels.
+            encode=lambda _: self._line.do(identity, lambda: self._segmenter.embed(decoded())),
             packing=self._packing,
             anew=anew,
+            patience_s=None if until is None else self._left_s(until),
         )
         if not with_overview:
             return embedding
         # Without a packing: it would put the image on the disk, and originals are never kept there.
         overview = self._embeddings.get(
-            EmbeddingKey(_OVERVIEW, identity), read=fetched, encode=lambda _: Overview.of(decoded()), anew=anew
+            EmbeddingKey(_OVERVIEW, identity),
+            read=fetched,
+            encode=lambda _: Overview.of(decoded()),
+            anew=anew,
+            patience_s=None if until is None else self._left_s(until),
         )
         assert isinstance(overview, Overview), "nothing else is kept under its key"  # noqa: S101
         return Overlooked(embedding, overview)
 
     def _prepared_as_seen(
-        self, identity: ImageIdentity, prompts: list[PromptItem], *, with_overview: bool
+        self, identity: ImageIdentity, prompts: list[PromptItem], *, with_overview: bool, until: float
     ) -> Embedding:
         """The same, and if the annotator saw an image of another size, of what is behind the address now."""
-        prepared = self._prepared(identity, with_overview=with_overview)
-        if all(prompt.size == prepared.size for prompt in prompts):
-            return prepared
-        return self._prepared(identity, with_overview=with_overview, anew=True)
+        with self._line.awaited(identity):
+            prepared = self._prepared(identity, with_overview=with_overview, until=until)
+            if all(prompt.size == prepared.size for prompt in prompts):
+                return prepared
+            return self._prepared(identity, with_overview=with_overview, anew=True, until=until)
 
     def _is_prepared(self, errand: Errand) -> bool:
         versions = [self._segmenter.version, *([_OVERVIEW] if errand.with_overview else [])]

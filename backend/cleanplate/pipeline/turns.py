@@ -5,9 +5,12 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from cleanplate.errors import BusyError
 from cleanplate.pipeline.conversation import ConversationKey, Memory
+
+_COME_AGAIN_S: Final = 1.0
 
 
 class _Conversation:
@@ -27,6 +30,7 @@ class Turn:
     def __init__(self, conversation: _Conversation, prompt_ids: frozenset[str]) -> None:
         self._conversation = conversation
         self.prompt_ids = prompt_ids
+        self._was_superseded = False
 
     @property
     def memory(self) -> Memory:
@@ -38,10 +42,23 @@ class Turn:
         """Whether a later request that waits has all of this one's prompts, so that nobody will see this answer.
 
         Prompt ids are random: whoever sends the same ones is the same annotator. Another annotator's request never
-        supersedes this one.
+        supersedes this one. And once it is superseded it stays so, whatever becomes of the later one.
         """
         with self._conversation.changed:
-            return any(turn is not self and turn.prompt_ids >= self.prompt_ids for turn in self._conversation.turns)
+            return self.look_around()
+
+    @property
+    def has_the_word(self) -> bool:
+        """Whether all who asked before are done. Called with the lock held."""
+        return self._conversation.turns[0] is self
+
+    def look_around(self) -> bool:
+        """What `is_superseded` tells. Called with the lock held."""
+        turns = tuple(self._conversation.turns)
+        later = turns[turns.index(self) + 1 :]
+        if any(turn.prompt_ids >= self.prompt_ids for turn in later):
+            self._was_superseded = True
+        return self._was_superseded
 
     def keep(self, memory: Memory) -> None:
         """Remember what this turn came to."""
@@ -78,12 +95,26 @@ class Conversations:
         self._size_bytes = 0
 
     @contextmanager
-    def turn(self, key: ConversationKey, prompt_ids: frozenset[str]) -> Iterator[Turn]:
-        """Wait until all who asked before in this conversation are done; the next one waits until this block ends."""
+    def turn(
+        self, key: ConversationKey, prompt_ids: frozenset[str], *, patience_s: float | None = None
+    ) -> Iterator[Turn]:
+        """Wait until all who asked before in this conversation are done; the next one waits until this block ends.
+
+        One that is superseded while it waits goes on at once, and must not do anything but go.
+
+        Args:
+            key: whose conversation.
+            prompt_ids: of all that is asked.
+            patience_s: how long to wait; None: as long as it takes.
+
+        Raises:
+            BusyError: It took longer than *patience_s*.
+        """
         conversation, turn = self._enter(key, prompt_ids)
         try:
             with conversation.changed:
-                conversation.changed.wait_for(lambda: conversation.turns[0] is turn)
+                if not conversation.changed.wait_for(lambda: turn.has_the_word or turn.look_around(), patience_s):
+                    raise BusyError("the clicks before this one are still being answered", retry_after_s=_COME_AGAIN_S)
             yield turn
         finally:
             self._leave(key, conversation, turn)
@@ -106,6 +137,7 @@ class Conversations:
             conversation = self._conversations.setdefault(key, _Conversation(self._lock))
             turn = Turn(conversation, prompt_ids)
             conversation.turns.append(turn)
+            conversation.changed.notify_all()
             return conversation, turn
 
     def _leave(self, key: ConversationKey, conversation: _Conversation, turn: Turn) -> None:

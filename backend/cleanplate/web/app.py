@@ -44,9 +44,7 @@ def create_app(services: Services, options: WebOptions) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     web = Web(options=options, admission=Admission(options), metrics=Metrics(services))
     app.extensions[_EXTENSION] = web
-    places = Places(
-        running=options.running_predictions, waiting=options.waiting_predictions, patience_s=options.patience_s
-    )
+    places = Places(options.predictions)
     readiness = Readiness(services)
     failed = FailedClicks()
     app.register_blueprint(ml_routes(services, places, failed, web.metrics))

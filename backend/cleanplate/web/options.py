@@ -14,9 +14,7 @@ class WebOptions:
         basic_auth: what all but the probes and the webhook ask for; None lets everybody in who can reach the port.
         allowed_hosts: names this server may be called by, on top of those that are always right; see Admission.
         max_body_bytes: larger requests are refused.
-        running_predictions: so many clicks are answered at the same time.
-        waiting_predictions: so many more may wait; the next is told to come again.
-        patience_s: no click waits longer. Label Studio gives up after 100 s, and the work itself takes time too.
+        predictions: so many clicks are in the house at a time, most of them waiting; the next is told to come again.
     """
 
     SPARE_THREADS: ClassVar[int] = 12
@@ -26,15 +24,13 @@ class WebOptions:
     basic_auth: BasicAuth | None = None
     allowed_hosts: frozenset[str] = frozenset()
     max_body_bytes: int = 32 * 1024 * 1024
-    running_predictions: int = 2
-    waiting_predictions: int = 16
-    patience_s: float = 60.0
+    predictions: int = 18
 
     def __post_init__(self) -> None:
-        if self.running_predictions < 1 or self.waiting_predictions < 0 or self.max_body_bytes < 1:
+        if self.predictions < 1 or self.max_body_bytes < 1:
             raise SettingsError("at least one prediction must be able to run, and a body to be read")
 
     @property
     def threads(self) -> int:
         """How many requests are worked on at the same time."""
-        return self.running_predictions + self.waiting_predictions + self.SPARE_THREADS
+        return self.predictions + self.SPARE_THREADS

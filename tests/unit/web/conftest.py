@@ -92,7 +92,7 @@ def services() -> CountingServices:
 
 @pytest.fixture
 def options() -> WebOptions:
-    return WebOptions(webhook_secrets=WebhookSecrets(SECRET), max_body_bytes=100_000, patience_s=20)
+    return WebOptions(webhook_secrets=WebhookSecrets(SECRET), max_body_bytes=100_000)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_a_click_is_answered_with_its_results(client: FlaskClient, services, cli
 
 
 def test_opening_a_task_is_answered_empty_even_when_every_place_is_taken(services, click, opening) -> None:
-    options = WebOptions(SECRETS, running_predictions=1, waiting_predictions=0)
+    options = WebOptions(SECRETS, predictions=1)
     app = create_app(services, options)
     services.hold.clear()
     with ThreadPoolExecutor() as pool:
@@ -64,7 +64,7 @@ def test_opening_a_task_is_answered_empty_even_when_every_place_is_taken(service
 
 
 def test_a_list_of_tasks_is_answered_task_by_task_and_takes_no_place_from_clicks(services, click) -> None:
-    app = create_app(services, WebOptions(SECRETS, running_predictions=1, waiting_predictions=0))
+    app = create_app(services, WebOptions(SECRETS, predictions=1))
     listed = {"tasks": [{"id": 1}, {"id": 2}], "project": "1.2", "params": {"context": None}}
     services.hold.clear()
     with ThreadPoolExecutor() as pool:
@@ -80,7 +80,7 @@ def test_a_list_of_tasks_is_answered_task_by_task_and_takes_no_place_from_clicks
 
 
 def test_a_click_too_many_is_sent_away_with_503_and_a_time_to_come_again(services, click) -> None:
-    app = create_app(services, WebOptions(SECRETS, running_predictions=1, waiting_predictions=0))
+    app = create_app(services, WebOptions(SECRETS, predictions=1))
     services.hold.clear()
     with ThreadPoolExecutor() as pool:
         clicked = pool.submit(app.test_client().post, "/predict", json=click)
@@ -95,24 +95,10 @@ def test_a_click_too_many_is_sent_away_with_503_and_a_time_to_come_again(service
     assert refused.json["error"]["reason"] == "busy"
 
 
-def test_a_click_that_waited_too_long_is_sent_away_with_503(services, click) -> None:
-    app = create_app(services, WebOptions(SECRETS, running_predictions=1, waiting_predictions=1, patience_s=0.01))
-    services.hold.clear()
-    with ThreadPoolExecutor() as pool:
-        clicked = pool.submit(app.test_client().post, "/predict", json=click)
-        assert services.entered.acquire(timeout=10)
-
-        refused = app.test_client().post("/predict", json=click)
-        services.hold.set()
-        clicked.result()
-
-    assert (refused.status_code, refused.json["error"]["reason"]) == (503, "busy")
-
-
 def test_there_are_threads_no_click_can_hold() -> None:
-    options = WebOptions(SECRETS, running_predictions=3, waiting_predictions=5)
+    options = WebOptions(SECRETS, predictions=8)
 
-    assert options.threads > 3 + 5
+    assert options.threads > 8
 
 
 def test_training_is_answered_honestly(client: FlaskClient) -> None:
@@ -139,7 +125,7 @@ def test_outcomes_of_clicks_are_counted(client: FlaskClient, services, click, op
 
 
 def test_clicks_run_side_by_side(services, click) -> None:
-    app = create_app(services, WebOptions(SECRETS, running_predictions=2, waiting_predictions=0))
+    app = create_app(services, WebOptions(SECRETS, predictions=2))
     services.hold.clear()
     with ThreadPoolExecutor() as pool:
         both = [pool.submit(app.test_client().post, "/predict", json=click) for _ in range(2)]

@@ -41,7 +41,7 @@ def test_readyz_is_not_ready_before_the_first_look_has_found_anything(client: Fl
 
 
 def test_readyz_is_not_ready_while_every_place_for_clicks_is_taken(services, click) -> None:
-    options = WebOptions(WebhookSecrets("secret"), running_predictions=1, waiting_predictions=0)
+    options = WebOptions(WebhookSecrets("secret"), predictions=1)
     app = create_app(services, options)
     services.hold.clear()
     with ThreadPoolExecutor() as pool:

@@ -94,6 +94,38 @@ def test_an_address_that_is_not_ours_is_a_sentence(services, guarded, host: str)
         Server(create_app(services, guarded), host=host, port=0)
 
 
+def test_health_and_setup_are_answered_while_all_places_are_taken_by_clicks_that_wait(app, services, click) -> None:
+    """Twenty click on cold images; none of them is answered before all that Label Studio asks meanwhile."""
+    server = Server(app, host="127.0.0.1", port=0, grace_s=10)
+    services.hold.clear()
+    setup = {"project": "1.1", "schema": click["label_config"], "hostname": "http://ls", "access_token": "t"}
+
+    def post(path: str, body: object) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        try:
+            connection.request("POST", path, body=json.dumps(body))
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(32) as pool:
+        run = pool.submit(server.run)
+        clicks = [pool.submit(post, "/predict", click) for _ in range(20)]
+        for _ in range(18):
+            assert services.entered.acquire(timeout=10)
+
+        meanwhile = [get(server.port, "/health") for _ in range(20)] + [post("/setup", setup) for _ in range(20)]
+        waiting = sum(not one.done() for one in clicks)
+        services.hold.set()
+        answers = [one.result(20) for one in clicks]
+        server.stop()
+        run.result(20)
+
+    assert meanwhile == [200] * 40
+    assert waiting == 18
+    assert sorted(answers) == [200] * 18 + [503] * 2
+
+
 def test_what_has_come_in_is_answered_before_the_server_ends(app, services, click) -> None:
     server = Server(app, host="127.0.0.1", port=0, grace_s=10)
     services.hold.clear()
