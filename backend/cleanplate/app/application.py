@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from cleanplate.app.choices import detector_for, inpainter_for, limits_for, segmenter_for
+from cleanplate.app.erasing import ErasureWatch
 from cleanplate.codecs.images import ImageLimits, picture_from_bytes
 from cleanplate.domain.image import RgbImage
 from cleanplate.domain.policy import Approval
@@ -181,6 +182,11 @@ class Application:
         )
 
     @cached_property
+    def erasure_watch(self) -> ErasureWatch:
+        """Has the predictor forget what another process erased, once it is started."""
+        return ErasureWatch(self)
+
+    @cached_property
     def proposer(self) -> Proposer:
         """Makes masks that nobody clicked for."""
         return Proposer(
@@ -265,6 +271,9 @@ class Application:
 
     def close(self) -> None:
         """Let go of what runs behind the parts that were made."""
+        watch = vars(self).get("erasure_watch")
+        if watch is not None:
+            watch.close()
         predictor = vars(self).get("predictor")
         if predictor is not None:
             predictor.close()

@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 _COMMANDS: Final = (
-    *("serve", "connect", "images", "compare", "predict", "warm", "jobs", "second_look"),
+    *("serve", "connect", "images", "compare", "predict", "warm", "jobs", "second_look", "erase"),
     *("weights", "doctor", "show_settings"),
 )
 """The modules that give `app` its commands, in the order of the help."""

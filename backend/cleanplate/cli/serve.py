@@ -41,6 +41,7 @@ def serve(
         application = Application(settings)
         try:
             app = create_app(WebServices(application), _web_options(application))
+            application.erasure_watch.start()
             serve_app(app, host=host, port=port, ready=_say_where)
         finally:
             application.close()

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar, cast
 
 import redis
 import structlog
@@ -43,9 +43,6 @@ PATIENCE_S: Final = 60.0
 
 LEASE_S: Final = 10.0
 """A lock that is not renewed for so long is free: its process is dead, or out of reach."""
-
-FIRST: Final = "0"
-"""Before all purges."""
 
 _POLL_S: Final = 0.05
 
@@ -180,6 +177,9 @@ class EmbeddingRedis:
     and is dropped, and what is purged while somebody encodes it is not kept. Redis that cannot be reached, refuses or
     is full is told once in the log and done without; it is asked again after REST_S. Safe from many threads.
     """
+
+    FIRST: ClassVar = "0"
+    """The mark before all purges."""
 
     def __init__(self, url: str, *, key: bytes, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         """Use a Redis. Nothing is asked of it yet.

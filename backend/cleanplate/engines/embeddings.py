@@ -221,11 +221,20 @@ class EmbeddingCache:
     def purge(self, *, project_id: int, task_id: int | None = None) -> int:
         """Forget the images of a task, or of a whole project, in memory and on the shelf; how many there were.
 
-        What another task shows as well stays with that one. An image that is being encoded right now still answers
-        those who wait for it, but is not kept.
-
         Raises:
             StorageUnavailableError: The shelf may still have some.
+        """
+        in_memory = self.forget(project_id=project_id, task_id=task_id)
+        if self._shelf is None:
+            return in_memory
+        # The shelf knows those in memory as well, but for engines whose embeddings it does not take.
+        return max(in_memory, self._shelf.purge(project_id=project_id, task_id=task_id))
+
+    def forget(self, *, project_id: int, task_id: int | None = None) -> int:
+        """Forget the images of a task, or of a whole project, in memory only; how many there were.
+
+        What another task shows as well stays with that one. An image that is being encoded right now still answers
+        those who wait for it, but is not kept.
         """
         with self._lock:
             gone = [key for key in self._seen if key.image.belongs_to(project_id=project_id, task_id=task_id)]
@@ -233,11 +242,7 @@ class EmbeddingCache:
                 self._forget(key)
             for key in [key for key in self._flights if key.image.belongs_to(project_id=project_id, task_id=task_id)]:
                 del self._flights[key]
-        in_memory = len({key.image for key in gone})
-        if self._shelf is None:
-            return in_memory
-        # The shelf knows those in memory as well, but for engines whose embeddings it does not take.
-        return max(in_memory, self._shelf.purge(project_id=project_id, task_id=task_id))
+        return len({key.image for key in gone})
 
     @property
     def stats(self) -> EmbeddingStats:

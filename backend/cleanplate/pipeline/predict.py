@@ -212,6 +212,11 @@ class Predictor:
         """What prompts on an image need. Raises CleanplateError if it cannot be fetched, decoded or prepared."""
         return self._prepared(image, with_overview=False)
 
+    def forget(self, *, project_id: int, task_id: int | None) -> None:
+        """Forget what is in memory of a task, or of a whole project: its images, and what was said about them."""
+        self._embeddings.forget(project_id=project_id, task_id=task_id)
+        self._conversations.purge(project_id=project_id, task_id=task_id)
+
     def close(self) -> None:
         """End the threads that prepare images."""
         if self._warmer is not None:

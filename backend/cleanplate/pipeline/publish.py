@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -14,7 +14,7 @@ from cleanplate.label_studio.client import COPY_KEY, LOOK_KEY, LabelStudioClient
 from cleanplate.label_studio.payloads import Annotation, Task
 from cleanplate.pipeline.certificate import Certificate, Clause, Verdict
 from cleanplate.pipeline.places import Places
-from cleanplate.storage.ledger import CopyRecord, Ledger
+from cleanplate.storage.ledger import CopyRecord, CopyState, Ledger
 
 _log = structlog.get_logger()
 
@@ -59,6 +59,13 @@ class Copy:
         """The meta of its task, all of it."""
         known = {"certificate": self.certificate.digest, "synthetic": False}
         return {COPY_KEY: known if annotation_id is None else known | {"annotation": annotation_id}}
+
+
+class Withdrawn(NamedTuple):
+    """What there was of a copy that is gone: how many tasks, and whether its file was found."""
+
+    tasks: int
+    had_file: bool
 
 
 class Publisher:
@@ -131,6 +138,16 @@ class Publisher:
             self._client.update_task(task.id, data, meta=task.meta or {})
         self._ledger.accept(record)
         _log.info("copy accepted after a second look", copy=record.copy_id, copy_task=task.id)
+
+    def withdraw(self, record: CopyRecord) -> Withdrawn:
+        """Delete a copy's task and file, and note that it is gone. Its certificates stay: they tell nothing of it."""
+        tasks = self._client.copies(record.project_id, record.copy_id)
+        for task in tasks:
+            self._client.delete_task(task.id)
+        had_file = self._places.delete(record.address, project_id=record.project_id)
+        self._ledger.put(replace(record, state=CopyState.WITHDRAWN, address="", second_look=()))
+        _log.info("copy withdrawn", copy=record.copy_id, project=record.project_id, file=had_file)
+        return Withdrawn(len(tasks), had_file)
 
     def discard(self, copy: Copy) -> bool:
         """Take away the file of a copy that will not be published, unless an earlier attempt did publish it.

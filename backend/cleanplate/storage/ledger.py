@@ -74,6 +74,17 @@ _MIGRATIONS: Final = (
         ) STRICT
         """,
     ),
+    (
+        """
+        CREATE TABLE erasures (
+            number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+            project_id INTEGER NOT NULL,
+            task_id INTEGER,
+            noted_at TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE TABLE marks (source TEXT NOT NULL PRIMARY KEY, mark TEXT NOT NULL) STRICT",
+    ),
 )
 
 _PUT: Final = """
@@ -112,6 +123,12 @@ _WAITING: Final = """
 _COUNT_WAITING: Final = """
     SELECT count(*) FROM copies WHERE second_look <> '[]' AND accepted_at IS NULL AND state = 'published'
 """
+
+_PUBLISHED: Final = """
+    SELECT * FROM copies WHERE project_id = ?1 AND (?2 IS NULL OR task_id = ?2) AND state = 'published' ORDER BY copy_id
+"""
+
+_NOTE_ERASURE: Final = "INSERT INTO erasures (project_id, task_id, noted_at) VALUES (?, ?, ?)"
 
 _NOTE_OUTPUT: Final = """
     INSERT OR REPLACE INTO outputs VALUES (:path, :request, :sha256, :certificate, :now)
@@ -206,6 +223,15 @@ class StoredFile:
     source_url: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True)
+class Erasure:
+    """A task, or a whole project if *task_id* is None, of which all that was kept was to go."""
+
+    number: int
+    project_id: int
+    task_id: int | None
+
+
 class Ledger:
     """Keeps the records of copies, and notes of files that may not belong to any. Safe from many threads and processes.
 
@@ -241,6 +267,36 @@ class Ledger:
                 (project_id, limit),
             ).fetchall()
         return [_record(row) for row in rows]
+
+    def published(self, *, project_id: int, task_id: int | None) -> list[CopyRecord]:
+        """All copies of a task that are there, or of all tasks of the project if *task_id* is None, by id."""
+        with self._database.reading() as db:
+            rows = db.execute(_PUBLISHED, (project_id, task_id)).fetchall()
+        return [_record(row) for row in rows]
+
+    def note_erasure(self, *, project_id: int, task_id: int | None) -> None:
+        """Note that all that was kept of a task, or of a whole project, is gone; kept for good."""
+        with self._database.writing() as db:
+            db.execute(_NOTE_ERASURE, (project_id, task_id, datetime.now(UTC).isoformat()))
+
+    def erasures(self, *, after: int = 0) -> list[Erasure]:
+        """What was erased after the erasure of this number, the first first."""
+        with self._database.reading() as db:
+            rows = db.execute(
+                "SELECT number, project_id, task_id FROM erasures WHERE number > ? ORDER BY number", (after,)
+            ).fetchall()
+        return [Erasure(**row) for row in rows]
+
+    def mark(self, source: str) -> str | None:
+        """How far somebody has come in a row that is kept elsewhere; None if nothing was noted."""
+        with self._database.reading() as db:
+            row = db.execute("SELECT mark FROM marks WHERE source = ?", (source,)).fetchone()
+        return None if row is None else str(row["mark"])
+
+    def note_mark(self, source: str, mark: str) -> None:
+        """Note how far somebody has come."""
+        with self._database.writing() as db:
+            db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (source, mark))
 
     def accept(self, record: CopyRecord) -> bool:
         """Note that a person looked at a copy and found it good; whether it was as *record* has it, and waiting."""

@@ -7,7 +7,7 @@ import pytest
 import redis
 import structlog
 
-from cleanplate.engines.embedding_redis import FIRST, KEPT_S, REST_S, EmbeddingRedis
+from cleanplate.engines.embedding_redis import KEPT_S, REST_S, EmbeddingRedis
 from cleanplate.engines.embeddings import ImageIdentity
 from cleanplate.errors import StorageUnavailableError
 from fakes.redis_server import RedisServer
@@ -204,14 +204,17 @@ def test_a_claim_whose_task_left_long_ago_keeps_nothing(shelf, raw) -> None:
 
 
 def test_who_was_away_learns_what_was_purged_meanwhile(shelf) -> None:
-    assert shelf.purges_after(FIRST) == []
+    assert shelf.purges_after(EmbeddingRedis.FIRST) == []
 
     shelf.purge(project_id=1, task_id=7)
-    (first,) = shelf.purges_after(FIRST)
+    (first,) = shelf.purges_after(EmbeddingRedis.FIRST)
     shelf.purge(project_id=2)
 
     assert (first.project_id, first.task_id) == (1, 7)
-    assert [(purge.project_id, purge.task_id) for purge in shelf.purges_after(FIRST)] == [(1, 7), (2, None)]
+    assert [(purge.project_id, purge.task_id) for purge in shelf.purges_after(EmbeddingRedis.FIRST)] == [
+        (1, 7),
+        (2, None),
+    ]
     assert [(purge.project_id, purge.task_id) for purge in shelf.purges_after(first.mark)] == [(2, None)]
 
 
@@ -222,7 +225,7 @@ def test_what_others_write_among_the_purges_is_passed_over(shelf, raw) -> None:
     raw.xadd(key, {"anything": "else"})
     shelf.purge(project_id=2)
 
-    assert [purge.project_id for purge in shelf.purges_after(FIRST)] == [1, 2]
+    assert [purge.project_id for purge in shelf.purges_after(EmbeddingRedis.FIRST)] == [1, 2]
 
 
 # Redis that is not there, or says no

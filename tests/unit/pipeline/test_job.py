@@ -711,3 +711,37 @@ def test_no_file_is_deleted_that_no_copy_can_be(local, root, tmp_path, address) 
 
     assert 7 in local.uploads
     assert len(list(root.rglob("*.png"))) == 3
+
+
+# Taking a copy back
+
+
+def test_a_withdrawn_copy_leaves_no_task_and_no_file_and_is_not_made_again_by_itself(
+    label_studio, workshop, project, task
+) -> None:
+    label_studio.annotate(task, [rectangle(FACE)])
+    workshop.sweep_and_work()
+    (record,) = workshop.ledger.published(project_id=project, task_id=task)
+
+    withdrawn = workshop.publisher.withdraw(record)
+    jobs = workshop.sweep_and_work()
+
+    assert withdrawn == (1, True)
+    assert set(label_studio.tasks) == {task}
+    assert len(label_studio.uploads) == 1
+    assert workshop.ledger.published(project_id=project, task_id=None) == []
+    assert only_job(jobs).state is JobState.DONE
+
+
+def test_a_withdrawn_copy_is_made_again_when_its_annotation_changes(label_studio, workshop, project, task) -> None:
+    annotation = label_studio.annotate(task, [rectangle(FACE)])
+    workshop.sweep_and_work()
+    (record,) = workshop.ledger.published(project_id=project, task_id=task)
+    workshop.publisher.withdraw(record)
+
+    label_studio.change(annotation, result=[rectangle(TREE)])
+    workshop.sweep_and_work()
+
+    (again,) = workshop.ledger.published(project_id=project, task_id=task)
+    assert again.copy_id == record.copy_id
+    assert only_copy(label_studio)["id"] == again.copy_task_id

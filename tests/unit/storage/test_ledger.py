@@ -6,7 +6,7 @@ import pytest
 
 from cleanplate.database import Database
 from cleanplate.storage import ledger as ledgers
-from cleanplate.storage.ledger import CopyRecord, CopyState, Ledger, Output, StoredFile
+from cleanplate.storage.ledger import CopyRecord, CopyState, Erasure, Ledger, Output, StoredFile
 
 RECORD = CopyRecord(
     copy_id="abc",
@@ -205,3 +205,34 @@ def test_what_was_written_to_a_file_is_noted_until_something_else_is(ledger) -> 
 
 def test_where_somebody_keeps_files_does_not_show_when_a_note_is_printed() -> None:
     assert "home" not in repr(OUTPUT)
+
+
+def test_the_copies_of_a_task_or_of_a_project_are_those_that_are_there(ledger) -> None:
+    ledger.put(RECORD)
+    ledger.put(replace(RECORD, copy_id="def", task_id=RECORD.task_id + 1))
+    ledger.put(replace(RECORD, copy_id="ghi", project_id=RECORD.project_id + 1))
+    ledger.put(replace(RECORD, copy_id="jkl", state=CopyState.WITHDRAWN))
+
+    def ids(task_id: int | None) -> list[str]:
+        return [record.copy_id for record in ledger.published(project_id=RECORD.project_id, task_id=task_id)]
+
+    assert ids(RECORD.task_id) == ["abc"]
+    assert ids(None) == ["abc", "def"]
+
+
+def test_erasures_are_told_to_those_who_have_not_heard_of_them(ledger) -> None:
+    ledger.note_erasure(project_id=1, task_id=7)
+    ledger.note_erasure(project_id=2, task_id=None)
+
+    assert ledger.erasures() == [Erasure(1, 1, 7), Erasure(2, 2, None)]
+    assert ledger.erasures(after=1) == [Erasure(2, 2, None)]
+    assert ledger.erasures(after=2) == []
+
+
+def test_how_far_somebody_has_come_is_kept(ledger) -> None:
+    assert ledger.mark("purges") is None
+
+    ledger.note_mark("purges", "7-0")
+    ledger.note_mark("purges", "8-0")
+
+    assert ledger.mark("purges") == "8-0"
