@@ -46,6 +46,8 @@ LEASE_S: Final = 10.0
 
 _POLL_S: Final = 0.05
 
+_LARGEST_ID: Final = 2**63 - 1
+
 _PATIENT_S: Final = 10.0
 """How long Redis may be silent while something is purged: nobody clicks meanwhile."""
 
@@ -410,9 +412,10 @@ def _purge(number: bytes, fields: dict[bytes, bytes]) -> Purge | None:
     """What an entry tells; None if it is none of ours."""
     try:
         task_id = int(fields[b"task"]) if fields[b"task"] else None
-        return Purge(number.decode(), int(fields[b"project"]), task_id)
+        purge = Purge(number.decode(), int(fields[b"project"]), task_id)
     except (KeyError, ValueError):
         return None
+    return purge if max(purge.project_id, purge.task_id or 0) <= _LARGEST_ID else None
 
 
 def _ms(seconds: float) -> int:

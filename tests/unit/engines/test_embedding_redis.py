@@ -223,6 +223,7 @@ def test_what_others_write_among_the_purges_is_passed_over(shelf, raw) -> None:
     (key,) = keys(raw, "purges")
     raw.xadd(key, {"project": "all", "task": ""})
     raw.xadd(key, {"anything": "else"})
+    raw.xadd(key, {"project": str(2**64), "task": ""})
     shelf.purge(project_id=2)
 
     assert [purge.project_id for purge in shelf.purges_after(EmbeddingRedis.FIRST)] == [1, 2]
