@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import RgbImage, Size
 from cleanplate.domain.prompt import Prompt
+from cleanplate.engines.protocols import Choosing
 from cleanplate.engines.registry import SEGMENTERS, WITH_WEIGHTS, load_segmenter
 from cleanplate.errors import EngineError, ImageError, PromptError
 from cleanplate.pipeline.outlines import prompt_from_outline
@@ -115,6 +116,45 @@ def test_the_same_question_gets_the_same_answer(segmenter, embedding, prompt) ->
     np.testing.assert_array_equal(first.mask, second.mask)
     np.testing.assert_array_equal(first.logits, second.logits)
     assert first.score == second.score
+
+
+def candidates(segmenter, embedding, *clicks):
+    """What a segmenter thinks that clicks may mean, if it knows several meanings."""
+    if not isinstance(segmenter, Choosing):
+        pytest.skip("it knows one meaning of a click")
+    return segmenter.candidates(embedding, clicks)
+
+
+@pytest.mark.parametrize("place", [INSIDE, OUTSIDE, Point(0, 0)], ids=str)
+def test_the_first_meaning_of_a_click_is_its_answer(segmenter, embedding, place) -> None:
+    first, *others = candidates(segmenter, embedding, place)
+
+    answer = segmenter.segment(embedding, Prompt((place,)))
+    np.testing.assert_array_equal(first.mask, answer.mask)
+    np.testing.assert_array_equal(first.logits, answer.logits)
+    assert first.score == answer.score
+    assert len(others) <= 2
+    for other in others:
+        assert not np.array_equal(other.mask, first.mask)
+        assert 0 <= other.score <= 1
+
+
+def test_every_meaning_holds_all_the_clicks_and_can_be_refined(segmenter, embedding) -> None:
+    clicks = (INSIDE, INSIDE._replace(x=INSIDE.x + 2), Point(-3, 5))
+
+    for found in candidates(segmenter, embedding, *clicks):
+        repeated = segmenter.segment(embedding, Prompt(previous=found.logits))
+        refined = segmenter.segment(embedding, Prompt((*clicks, NOT_OBJECT), previous=found.logits))
+
+        np.testing.assert_array_equal(repeated.mask, found.mask)
+        for mask in (found.mask, refined.mask):
+            assert [mask[point.pixel(Size(WIDTH, HEIGHT))[::-1]] for point in clicks[:2]] == [True, True]
+        assert not (refined.mask & ~found.mask).any()
+
+
+def test_a_click_beside_the_image_means_nothing(segmenter, embedding) -> None:
+    with pytest.raises(PromptError):
+        candidates(segmenter, embedding, Point(-1, 5))
 
 
 @pytest.mark.parametrize("size", ODD_SIZES, ids=str)

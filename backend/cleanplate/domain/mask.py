@@ -23,6 +23,11 @@ def bounding_box(mask: Mask) -> Box | None:
     return Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
 
 
+def overlap(one: Mask, other: Mask) -> float:
+    """What two masks have in common, as a share of what either covers, 0 … 1; 0 if both are empty."""
+    return int(np.count_nonzero(one & other)) / max(int(np.count_nonzero(one | other)), 1)
+
+
 def union(masks: tuple[Mask, ...], size: Size) -> Mask:
     """True where any of *masks* is; all False if there are none."""
     result = np.zeros((size.height, size.width), dtype=np.bool_)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from cleanplate.domain.geometry import Box
+from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Logits, Mask, RgbImage, Size
 from cleanplate.domain.prompt import Prompt
 
@@ -95,6 +95,24 @@ class Sketching(Protocol):
     @property
     def takes_sketches(self) -> bool:
         """Whether a drawing helps."""
+        ...
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """What a segmenter is besides if it knows several meanings of a click: a part, the object, a group of them."""
+
+    def candidates(self, embedding: Embedding, clicks: tuple[Point, ...]) -> tuple[Segmentation, ...]:
+        """What a click may mean, the likeliest first: that is what `segment` answers to it. There is at least one.
+
+        Args:
+            embedding: of the image.
+            clicks: positive ones at about the same place. The first is answered; all of them lie in every candidate.
+
+        Raises:
+            PromptError: No click lies on the image.
+            EngineError: The embedding was made by another engine.
+        """
         ...
 
 

@@ -11,6 +11,9 @@ request means depends on those before it:
 * Negative clicks alone refine the mask they lie in, or else the nearest: nothing else could be meant.
 * Other positive clicks begin a new object, unless they lie in a recent mask or touch it. Where that guess is wrong
   two regions of a label cover what one should, which is the same to all that is done with them.
+* Positive clicks at the place of an object's first one, before any others, ask what else that may mean: with the second
+  the second meaning is shown, and so on, round and round. Any other click refines what is shown then. Nothing is
+  remembered for this: the clicks themselves tell, after a restart too.
 * The annotator's draft comes along, as it was saved some seconds ago. If that was after an object was asked about, and
   the draft holds nothing of it, it was rejected or deleted, and does not steer what comes next.
 * The shadow of an object is proposed as a region of another label, which follows the object: it is shown again under
@@ -22,8 +25,10 @@ request means depends on those before it:
 
 import base64
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Final, NamedTuple, TypeAlias
 
 import cv2
@@ -52,6 +57,10 @@ TOUCH_MARGIN: Final = 0.03
 
 MAX_ATTRACTING_SHARE: Final = 0.5
 """A mask over more of the image than this is taken for a failed one: it must not draw every further click to itself."""
+
+SAME_PLACE: Final = 0.005
+SAME_PLACE_PX: Final = 2.0
+"""Clicks so near to each other, as a share of the image's longer side or in pixels, are at the same place."""
 
 MAX_TARGETS: Final = 256
 MAX_SETTLED_CLICKS: Final = 64
@@ -267,6 +276,19 @@ class Target:
         points = tuple(click.point for click in self.clicks)
         previous = self._previous
         return Prompt(points=points, box=self.asked.box, previous=previous.logits() if previous else None)
+
+    def repeated(self, size: Size) -> tuple[Point, ...]:
+        """The positive clicks at one place that it begins with; none if there is a box, or was a mask, before them.
+
+        Args:
+            size: the image's.
+        """
+        if self.box is not None or self.base is not None:
+            return ()
+        points = [click.point for click in self.clicks]
+        reach_px = max(SAME_PLACE * max(size), SAME_PLACE_PX)
+        same = (point.positive and _is_near(point, points[0], reach_px=reach_px) for point in points)
+        return tuple(point for point, _ in zip(points, takewhile(bool, same), strict=False))
 
     @property
     def _previous(self) -> PackedLogits | None:
@@ -622,6 +644,10 @@ def _is_dropped(target: Target, question: Question, *, unless_saved_within_s: fl
         return False
     was_saved_since = question.is_saved or question.drafts != target.drafts
     return was_saved_since or question.asked_at - target.asked_at > unless_saved_within_s
+
+
+def _is_near(one: Point, other: Point, *, reach_px: float) -> bool:
+    return math.hypot(one.x - other.x, one.y - other.y) <= reach_px
 
 
 def _grown(box: Box) -> Box:

@@ -16,7 +16,7 @@ from cleanplate.domain.image import RgbImage, Size
 from cleanplate.domain.region import Region
 from cleanplate.engines.embeddings import EmbeddingCache, EmbeddingKey, ImageIdentity
 from cleanplate.engines.encoding_line import EncodingLine
-from cleanplate.engines.protocols import Embedding, Packing, Segmenter
+from cleanplate.engines.protocols import Choosing, Embedding, Packing, Segmentation, Segmenter
 from cleanplate.errors import BusyError, CleanplateError, MaskError, PayloadError, PromptError, SizeMismatchError
 from cleanplate.label_studio.client import COPY_KEY
 from cleanplate.label_studio.config import LabelConfig
@@ -148,6 +148,7 @@ class Predictor:
         """
         self._segmenter = segmenter
         self._packing = segmenter if isinstance(segmenter, Packing) else None
+        self._choosing = segmenter if isinstance(segmenter, Choosing) else None
         self._media = media
         self._read_image = read_image
         self._embeddings = embeddings
@@ -276,7 +277,7 @@ class Predictor:
             _log.info("negative clicks alone, and no mask to refine", project=click.project_id, task=click.task.id)
         memory = plan.memory
         for target in plan.unanswered:
-            memory = memory.answered(target.region_id, self._segmenter.segment(embedding, target.prompt))
+            memory = memory.answered(target.region_id, self._segmented(embedding, target))
         shown = [_shown(memory.target(region_id), key, click.config) for region_id in plan.region_ids]
         shadow_label = click.config.shadow_label(key.label, key.to_name)
         if shadow_label is not None and isinstance(prepared, Overlooked):
@@ -288,6 +289,20 @@ class Predictor:
         # Only now: a request that failed on the way has changed nothing.
         turn.keep(memory)
         return shown
+
+    def _segmented(self, embedding: Embedding, target: Target) -> Segmentation:
+        """The answer to what is asked about a target. Repeated clicks choose among the meanings of the first."""
+        prompt, repeated = target.prompt, target.repeated(embedding.size)
+        if self._choosing is None or len(repeated) <= 1:
+            return self._segmenter.segment(embedding, prompt)
+        is_refined = len(prompt.points) > len(repeated)
+        if is_refined and prompt.previous is not None:
+            return self._segmenter.segment(embedding, prompt)
+        candidates = self._choosing.candidates(embedding, repeated)
+        chosen = candidates[(len(repeated) - 1) % len(candidates)]
+        if not is_refined:
+            return chosen
+        return self._segmenter.segment(embedding, replace(prompt, previous=chosen.logits))
 
     def _saved_regions(self, click: _Click, key: ConversationKey, size: Size) -> tuple[Region, ...]:
         """The regions of the conversation's label that Label Studio has saved, each id once, the newest."""

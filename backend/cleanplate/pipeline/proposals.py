@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-
 from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Mask, RgbImage, Size, size_of
+from cleanplate.domain.mask import overlap
 from cleanplate.domain.prompt import Prompt
 from cleanplate.domain.region import Shape
 from cleanplate.engines.embeddings import ImageIdentity
@@ -292,7 +291,7 @@ class Proposer:
                 other, _ = self._masked(embedding, _nudged(prompt, nudge), outline)
             except PromptError:
                 other = None
-            overlaps.append(0.0 if other is None else _overlap(mask, other))
+            overlaps.append(0.0 if other is None else overlap(mask, other))
         return sum(overlaps) / len(overlaps)
 
 
@@ -331,7 +330,3 @@ def _nudged(prompt: Prompt, nudge: tuple[int, int, int, int]) -> Prompt:
         box=Box(box.left + left * across, box.top + top * down, box.right + right * across, box.bottom + bottom * down),
         previous=prompt.previous,
     )
-
-
-def _overlap(one: Mask, other: Mask) -> float:
-    return float(np.count_nonzero(one & other) / np.count_nonzero(one | other))

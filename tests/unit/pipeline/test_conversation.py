@@ -833,3 +833,67 @@ def test_an_empty_mask_packs_into_nothing() -> None:
     assert packed.area == 0
     assert not packed.mask().any()
     assert not packed.touches(Point(1, 1), reach_px=10)
+
+
+# Clicks at one place
+
+
+def repeated(talk: Talk, region: str) -> tuple[Point, ...]:
+    return talk.memory.target(region).repeated(SIZE)
+
+
+def test_a_second_click_at_the_place_of_the_first_repeats_it() -> None:
+    talk = Talk()
+
+    (region,) = talk.ask(plus("a", 50, 50), plus("b", 51, 50.5))
+
+    assert repeated(talk, region) == (Point(50, 50), Point(51, 50.5))
+
+
+def test_what_comes_after_repeated_clicks_is_none_of_them() -> None:
+    talk = Talk()
+
+    (region,) = talk.ask(plus("a", 50, 50), plus("b", 50, 50), minus("c", 50, 51), plus("d", 50, 50))
+
+    assert repeated(talk, region) == (Point(50, 50), Point(50, 50))
+
+
+@pytest.mark.parametrize(("x", "count"), [(52, 2), (52.1, 1)])
+def test_in_a_small_image_two_pixels_away_is_the_same_place(x, count) -> None:
+    talk = Talk()
+
+    (region,) = talk.ask(plus("a", 50, 50), plus("b", x, 50))
+
+    assert len(repeated(talk, region)) == count
+
+
+@pytest.mark.parametrize(("x", "count"), [(520, 2), (521, 1)])
+def test_in_a_large_image_half_a_percent_of_its_longer_side_is(x, count) -> None:
+    talk = Talk()
+    size = Size(width=3000, height=4000)
+
+    (region,) = talk.ask(plus("a", 500, 50), plus("b", x, 50), size=size)
+
+    assert len(talk.memory.target(region).repeated(size)) == count
+
+
+def test_a_click_at_the_place_of_an_accepted_one_repeats_it() -> None:
+    talk = Talk()
+    (region,) = talk.ask(plus("a", 50, 50))
+
+    assert talk.ask(plus("b", 50, 50)) == (region,)
+    assert talk.ask(plus("c", 50, 50)) == (region,)
+
+    assert repeated(talk, region) == (Point(50, 50),) * 3
+
+
+def test_clicks_in_a_box_or_in_a_mask_from_before_a_restart_repeat_nothing() -> None:
+    talk = Talk()
+    (boxed,) = talk.ask(box("r", at=(40, 40)))
+    talk.ask(plus("a", 50, 50), plus("b", 50, 50))
+    (restored,) = talk.ask(minus("c", 150, 50), saved=[saved("kept", at=(150, 50))])
+    talk.ask(plus("d", 145, 45), plus("e", 145, 45), drafted=["kept", "d", "e"])
+
+    assert repeated(talk, boxed) == ()
+    assert restored == "kept"
+    assert repeated(talk, restored) == ()

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from cleanplate.codecs.rle import mask_from_rle, rle_from_mask
-from cleanplate.domain.geometry import Box
+from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Mask, RgbImage, Size, size_of
 from cleanplate.domain.prompt import Prompt
 from cleanplate.engines.embeddings import EmbeddingCache
@@ -145,6 +145,20 @@ class CountingSegmenter:
         return Segmentation(mask=mask, score=self.score, logits=np.where(mask, 8, -8).astype(np.float32))
 
 
+class ChoosingSegmenter(CountingSegmenter):
+    """The same, and a click may also mean a smaller or a larger square around it."""
+
+    def candidates(self, embedding: Embedding, clicks: tuple[Point, ...]) -> tuple[Segmentation, ...]:
+        size = embedding.size
+        found = []
+        for reach in (10, 4, 30):
+            mask = np.zeros((size.height, size.width), dtype=np.bool_)
+            x, y = clicks[0].pixel(size)
+            mask[Box(x - reach, y - reach, x + reach + 1, y + reach + 1).slices(size)] = True
+            found.append(Segmentation(mask, 1 / reach, np.where(mask, 8, -8).astype(np.float32)))
+        return tuple(found)
+
+
 class CountingMedia:
     """Serves an image whose size its address may name."""
 
@@ -177,8 +191,14 @@ class Clock:
 class Service:
     """A predictor on stand-ins."""
 
-    def __init__(self, *, warms: bool = False, following: Callable[[int, int], Iterable[Task]] | None = None) -> None:
-        self.segmenter = CountingSegmenter()
+    def __init__(
+        self,
+        *,
+        segmenter: CountingSegmenter | None = None,
+        warms: bool = False,
+        following: Callable[[int, int], Iterable[Task]] | None = None,
+    ) -> None:
+        self.segmenter = segmenter or CountingSegmenter()
         self.media = CountingMedia()
         self.embeddings = EmbeddingCache(10_000)
         self.conversations = Conversations()
@@ -855,3 +875,77 @@ def test_every_event_is_counted_from_nought(service) -> None:
     service.ask(click("a", 50, 60))
 
     assert service.predictor.counts[Event.ANSWERED] == 1
+
+
+# Several meanings of a click
+
+
+def side(mask: Mask) -> int:
+    """Of the square that a mask is."""
+    return int(mask.any(axis=0).sum())
+
+
+def test_another_click_at_the_same_place_shows_the_next_meaning_round_and_round() -> None:
+    service = Service(segmenter=ChoosingSegmenter())
+    clicks = [click(f"k{number}", 50, 60) for number in range(7)]
+
+    answers = [service.masks(*clicks[: count + 1]) for count in range(7)]
+
+    assert len({region for answer in answers for region in answer}) == 1
+    assert [side(mask) for answer in answers for mask in answer.values()] == [21, 9, 61, 21, 9, 61, 21]
+    assert service.ask(*clicks[:3])["result"][0]["score"] == pytest.approx(1 / 30)
+
+
+def test_with_auto_accept_where_each_click_comes_alone_it_does_too() -> None:
+    service = Service(segmenter=ChoosingSegmenter())
+
+    answers = [service.masks(click(f"k{number}", 50 + number % 2, 60)) for number in range(4)]
+
+    assert len({region for answer in answers for region in answer}) == 1
+    assert [side(mask) for answer in answers for mask in answer.values()] == [21, 9, 61, 21]
+
+
+def test_a_click_taken_back_shows_the_meaning_before() -> None:
+    service = Service(segmenter=ChoosingSegmenter())
+    clicks = [click(f"k{number}", 50, 60) for number in range(3)]
+    service.ask(*clicks)
+
+    (mask,) = service.masks(*clicks[:2]).values()
+
+    assert side(mask) == 9
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("positive", [False, True])
+def test_any_other_click_refines_the_meaning_that_is_shown(is_restarted, positive) -> None:
+    service = Service(segmenter=ChoosingSegmenter())
+    clicks = [click(f"k{number}", 50, 60) for number in range(3)]
+    (chosen,) = service.masks(*clicks).items()
+    if is_restarted:
+        service = Service(segmenter=ChoosingSegmenter())
+
+    (refined,) = service.masks(*clicks, click("other", 80, 60, positive=positive)).items()
+
+    assert refined[0] == chosen[0]
+    assert refined[1][60, 80] == positive
+    assert side(chosen[1]) == 61
+    far = np.ones_like(chosen[1])
+    far[40:81, 40:] = False  # what the squares around the clicks may change
+    np.testing.assert_array_equal(refined[1][far], chosen[1][far])
+
+
+def test_the_same_clicks_show_the_same_meaning_after_a_restart() -> None:
+    clicks = [click(f"k{number}", 50, 60) for number in range(2)]
+    before = Service(segmenter=ChoosingSegmenter())
+    for count in (1, 2):
+        shown = before.ask(*clicks[:count])
+
+    after = Service(segmenter=ChoosingSegmenter()).ask(*clicks)
+
+    assert after == shown
+
+
+def test_a_segmenter_that_knows_one_meaning_is_asked_as_ever(service) -> None:
+    service.ask(click("a", 50, 60), click("b", 50, 60))
+
+    assert [point.pixel(Size(WIDTH, HEIGHT)) for point in service.segmenter.prompts[0].points] == [(50, 60), (50, 60)]

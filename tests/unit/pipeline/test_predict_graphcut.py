@@ -140,3 +140,18 @@ def test_a_lone_negative_click_after_the_mask_was_accepted_takes_away_and_adds_n
     assert not after[120, 115]
     assert after[120, 90]
     assert not (after & ~before).any()
+
+
+def test_clicking_the_same_place_again_shows_something_else_that_holds_the_click_and_comes_round() -> None:
+    annotator = Annotator()
+
+    shown = [annotator.see(click(f"k{number}", 90 + number % 2, 120)) for number in range(7)]
+
+    masks = [mask for answer in shown for mask in answer.values()]
+    count = next(number for number in range(1, 4) if overlap(masks[0], masks[number]) > 0.99)
+    assert count > 1
+    assert len({region_id for answer in shown for region_id in answer}) == 1
+    for number, mask in enumerate(masks):
+        assert mask[120, 90]
+        assert overlap(mask, masks[number % count]) > 0.99
+        assert all(overlap(mask, other) < 0.8 for other in masks[:count] if other is not masks[number % count])

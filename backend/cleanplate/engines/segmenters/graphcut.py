@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Logits, Mask, RgbImage, Size, require_image, size_of
-from cleanplate.domain.mask import bounding_box
+from cleanplate.domain.mask import bounding_box, overlap
 from cleanplate.domain.prompt import Prompt
 from cleanplate.engines.protocols import Embedding, Segmentation, Segmenter
 from cleanplate.engines.segmenters.graphcut_parts.cutting import cut_box, cut_change, cut_region
@@ -39,6 +39,13 @@ CUT_OFF_LOSS: Final = 0.5
 
 NEAR_FILL: Final = 0.6
 """The largest share of a near view that an object and the click on it may take."""
+
+CANDIDATES: Final = 3
+MOST_SHARED: Final = 0.8
+"""Candidates for a click overlap by less than this, so that people see that they differ …"""
+
+MOST_SHARED_BEFORE: Final = 0.65
+"""… and by less than this before they are cut out along their edges, which brings like regions nearer to each other."""
 
 LOGITS_PER_SHARE: Final = 8.0
 HALF: Final = 0.5
@@ -90,6 +97,33 @@ class _Answer:
     score: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Meaning:
+    """What a first click may mean.
+
+    Attributes:
+        view: where it was seen.
+        region: (n,), its superpixels there.
+        rank: its expected overlap with the object.
+        caution: how much better it has to look than those of other views.
+    """
+
+    view: View
+    region: npt.NDArray[np.bool_]
+    rank: float
+    caution: float
+
+    def drawn(self, embedding: GraphcutEmbedding) -> Mask:
+        """Roughly its mask on the small image."""
+        size = size_of(embedding.small)
+        mask = np.zeros((size.height, size.width), dtype=np.bool_)
+        place = self.view.box.slices(size)
+        part = size_of(mask[place])
+        drawn = self.view.drawn(self.region).view(np.uint8)
+        mask[place] = cv2.resize(drawn, part, interpolation=cv2.INTER_NEAREST).view(np.bool_)
+        return mask
+
+
 class Graphcut:
     """Clicks and boxes to masks, with superpixels, merge trees and minimum cuts. Keeps nothing between calls."""
 
@@ -118,8 +152,7 @@ class Graphcut:
             PromptError: No part of the prompt lies on the image, or its clicks leave nothing of the object.
             EngineError: The embedding was made by another engine.
         """
-        if not isinstance(embedding, GraphcutEmbedding):
-            raise EngineError(f"{NAME} cannot use an embedding of {type(embedding).__name__}; embed the image again")
+        embedding = _own(embedding)
         size = embedding.size
         points = tuple(point for point in prompt.points if point.inside(size))
         box = prompt.box.clipped(size) if prompt.box else None
@@ -127,14 +160,33 @@ class Graphcut:
         if (prompt.points or prompt.box) and not points and not box:
             raise PromptError(f"no part of the prompt lies on the image of {size.width}×{size.height}")
         answer = self._replayed(embedding, _on_small(embedding, points), _box_on_small(embedding, box), prompt.previous)
-        logits = (answer.soft - np.float32(0.5)) * LOGITS_PER_SHARE
-        mask = mask_from_logits(logits, embedding.small, embedding.image)
-        for point in points:
-            x, y = point.pixel(size)
-            mask[y, x] = point.positive
-        if not mask.any():
-            raise PromptError("the negative clicks leave nothing of the object; take one of them back")
-        return Segmentation(mask=mask, score=answer.score, logits=logits)
+        return _segmentation(embedding, answer, points)
+
+    def candidates(self, embedding: Embedding, clicks: tuple[Point, ...]) -> tuple[Segmentation, ...]:
+        """Up to three regions that a click may mean and that clearly differ, the likeliest first.
+
+        Raises:
+            PromptError: No click lies on the image.
+            EngineError: The embedding was made by another engine.
+        """
+        embedding = _own(embedding)
+        size = embedding.size
+        points = tuple(point for point in clicks if point.inside(size))
+        if not points:
+            raise PromptError(f"no click lies on the image of {size.width}×{size.height}")
+        small = _on_small(embedding, points)
+        answers: list[_Answer] = []
+        for meaning in self._meanings(embedding, small[0]):
+            if not _is_new(meaning.drawn(embedding), answers, most=MOST_SHARED_BEFORE):
+                continue
+            answer = _meant(embedding, meaning, small[0])
+            if _is_new(answer.soft > HALF, answers, most=MOST_SHARED):
+                answers.append(answer)
+            if len(answers) == CANDIDATES:
+                break
+        return tuple(
+            _segmentation(embedding, _Answer(_pinned(answer.soft, small), answer.score), points) for answer in answers
+        )
 
     def _replayed(
         self, embedding: GraphcutEmbedding, points: tuple[Point, ...], box: Box | None, previous: Logits | None
@@ -174,23 +226,21 @@ class Graphcut:
         return _scored(np.where(inside, soft, np.float32(0)))
 
     def _first(self, embedding: GraphcutEmbedding, point: Point) -> _Answer:
-        view = embedding.view
-        rank, region = self._best_first(view, embedding, point)
+        return _meant(embedding, self._meanings(embedding, point)[0], point)
+
+    def _meanings(self, embedding: GraphcutEmbedding, point: Point) -> list[_Meaning]:
+        """What a click may mean, the likeliest first."""
+        found = self._seen(embedding.view, embedding, point, caution=0)
         if embedding.is_large:
             near = near_view(embedding.image, embedding.small, x=point.x, y=point.y)
-            near_rank, near_region = self._best_first(near, embedding, point)
-            if near_rank > rank + NEAR_CAUTION:
-                view, rank, region = near, near_rank, near_region
-        soft = tidied(cut_region(embedding.small, view.drawn(region), view.box, (point,)), (point,))
-        return _Answer(_pinned(soft, (point,)), min(max(rank, 0.0), 1.0))
+            found += self._seen(near, embedding, point, caution=NEAR_CAUTION)
+        return sorted(found, key=lambda meaning: meaning.caution - meaning.rank)
 
-    def _best_first(
-        self, view: View, embedding: GraphcutEmbedding, point: Point
-    ) -> tuple[float, npt.NDArray[np.bool_]]:
+    def _seen(self, view: View, embedding: GraphcutEmbedding, point: Point, *, caution: float) -> list[_Meaning]:
         proposals = first_proposals(view.overview, view.click(point))
         ranks = self._rankers.first(proposals) - CUT_OFF_LOSS * ~view.whole(proposals.regions, embedding.small)
-        best = int(np.argmax(ranks))
-        return float(ranks[best]), proposals.regions[best]
+        pairs = zip(proposals.regions, ranks.tolist(), strict=True)
+        return [_Meaning(view, region, rank, caution) for region, rank in pairs]
 
     def _clicked(self, embedding: GraphcutEmbedding, answer: _Answer, points: tuple[Point, ...]) -> _Answer:
         """Take the last of *points* into account, if the answer is not yet as it says."""
@@ -225,6 +275,36 @@ class Graphcut:
 def load() -> Segmenter:
     """Make the segmenter."""
     return Graphcut(load_rankers(), f"{NAME}-{hashlib.sha256(numbers_bytes()).hexdigest()[:12]}")
+
+
+def _own(embedding: Embedding) -> GraphcutEmbedding:
+    if not isinstance(embedding, GraphcutEmbedding):
+        raise EngineError(f"{NAME} cannot use an embedding of {type(embedding).__name__}; embed the image again")
+    return embedding
+
+
+def _segmentation(embedding: GraphcutEmbedding, answer: _Answer, points: tuple[Point, ...]) -> Segmentation:
+    """The answer at the image's own size, with every clicked pixel as its click says."""
+    logits = (answer.soft - np.float32(0.5)) * LOGITS_PER_SHARE
+    mask = mask_from_logits(logits, embedding.small, embedding.image)
+    for point in points:
+        x, y = point.pixel(embedding.size)
+        mask[y, x] = point.positive
+    if not mask.any():
+        raise PromptError("the negative clicks leave nothing of the object; take one of them back")
+    return Segmentation(mask=mask, score=answer.score, logits=logits)
+
+
+def _meant(embedding: GraphcutEmbedding, meaning: _Meaning, point: Point) -> _Answer:
+    """What is meant, cut out along its edge."""
+    view = meaning.view
+    soft = tidied(cut_region(embedding.small, view.drawn(meaning.region), view.box, (point,)), (point,))
+    return _Answer(_pinned(soft, (point,)), min(max(meaning.rank, 0.0), 1.0))
+
+
+def _is_new(mask: Mask, answers: list[_Answer], *, most: float) -> bool:
+    """Whether a mask overlaps with each answer by less than *most*."""
+    return all(overlap(mask, answer.soft > HALF) < most for answer in answers)
 
 
 def _shrunk(image: RgbImage) -> RgbImage:

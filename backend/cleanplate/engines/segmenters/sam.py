@@ -23,8 +23,8 @@ from cleanplate.engines.segmenters.sam_parts.assembling import decoder_of, encod
 from cleanplate.engines.segmenters.sam_parts.decoder import Answer, Decoder
 from cleanplate.engines.segmenters.sam_parts.embedding import SamEmbedding, embedding_of, packed, unpacked
 from cleanplate.engines.segmenters.sam_parts.encoder import Encoder
-from cleanplate.engines.segmenters.sam_parts.layout import CHANNELS, GRID, layout_of
-from cleanplate.engines.segmenters.sam_parts.promises import Drawing, SamSegmentation, answered
+from cleanplate.engines.segmenters.sam_parts.layout import CHANNELS, GRID, MASKS, layout_of
+from cleanplate.engines.segmenters.sam_parts.promises import Drawing, SamSegmentation, answered, candidates, survey
 from cleanplate.engines.segmenters.sam_parts.square import SAM_SQUARE, picture_of, places_in_square
 from cleanplate.engines.weights import Weights, digest_of, tensors_in
 from cleanplate.errors import EngineError, EngineMissingError, WeightsError
@@ -92,13 +92,36 @@ class Sam:
             PromptError: No part of the prompt lies on the image, or its clicks leave nothing of the object.
             EngineError: The embedding was made by another engine, or with other weights.
         """
+        embedding = self._own(embedding)
+        return answered(prompt, embedding.size, partial(self._drawings, embedding), SAM_SQUARE)
+
+    def candidates(self, embedding: Embedding, clicks: tuple[Point, ...]) -> tuple[SamSegmentation, ...]:
+        """The three masks that a click gets, the one first that is expected to overlap most.
+
+        Raises:
+            PromptError: No click lies on the image.
+            EngineError: The embedding was made by another engine, or with other weights.
+        """
+        embedding = self._own(embedding)
+        return candidates(clicks, embedding.size, partial(self._drawings, embedding), SAM_SQUARE)
+
+    def survey(self, embedding: Embedding) -> tuple[SamSegmentation, ...]:
+        """All that clicks on a grid find, each thing once, the most certain first.
+
+        Raises:
+            EngineError: The embedding was made by another engine, or with other weights.
+        """
+        embedding = self._own(embedding)
+        return survey(embedding.size, partial(self._drawings, embedding), SAM_SQUARE)
+
+    def _own(self, embedding: Embedding) -> SamEmbedding:
         if not isinstance(embedding, SamEmbedding) or embedding.maker != self._maker:
             raise EngineError(f"{NAME} cannot use an embedding of another engine; embed the image again")
-        return answered(prompt, embedding.size, partial(self._best, embedding), SAM_SQUARE)
+        return embedding
 
-    def _best(
+    def _drawings(
         self, embedding: SamEmbedding, points: tuple[Point, ...], box: Box | None, previous: Logits | None
-    ) -> Drawing:
+    ) -> list[Drawing]:
         size = embedding.size
         with torch_errors_translated(NAME, f"answer a prompt on an image of {size.width}×{size.height}"):
             answer = self._decoder.decode(
@@ -109,9 +132,9 @@ class Sam:
                 previous=None if previous is None else torch.from_numpy(previous),
             )
             unclear = len(points) == 1 and box is None and previous is None
-            best = 1 + int(answer.scores[1:].argmax()) if unclear else 0
-            score = min(max(float(answer.scores[best]), 0.0), 1.0)
-            return Drawing(np.array(answer.logits[best].numpy()), score)
+            scores, logits = answer.scores.clamp(0, 1).tolist(), answer.logits.numpy()
+            best_first = sorted(range(1, MASKS), key=answer.scores.tolist().__getitem__, reverse=True)
+            return [Drawing(np.array(logits[mask]), scores[mask]) for mask in (best_first if unclear else [0])]
 
 
 def load(weights: Weights) -> Sam:

@@ -19,7 +19,7 @@ from cleanplate.engines.protocols import Embedding
 from cleanplate.engines.segmenters.sam2_parts.finding import find_folder
 from cleanplate.engines.segmenters.sam2_parts.network import Network, network_in
 from cleanplate.engines.segmenters.sam_parts.embedding import SamEmbedding, embedding_of, packed, unpacked
-from cleanplate.engines.segmenters.sam_parts.promises import Drawing, SamSegmentation, answered
+from cleanplate.engines.segmenters.sam_parts.promises import Drawing, SamSegmentation, answered, candidates, survey
 from cleanplate.engines.segmenters.sam_parts.square import Square, picture_of, places_in_square
 from cleanplate.engines.weights import Weights, digest_of
 from cleanplate.engines.weights_parts.hub_folder import hub_folder_at
@@ -68,13 +68,36 @@ class Sam2:
             PromptError: No part of the prompt lies on the image, or its clicks leave nothing of the object.
             EngineError: The embedding was made by another engine, or with other weights.
         """
+        embedding = self._own(embedding)
+        return answered(prompt, embedding.size, partial(self._drawings, embedding), self._square)
+
+    def candidates(self, embedding: Embedding, clicks: tuple[Point, ...]) -> tuple[SamSegmentation, ...]:
+        """The three masks that a click gets, the one first that is expected to overlap most.
+
+        Raises:
+            PromptError: No click lies on the image.
+            EngineError: The embedding was made by another engine, or with other weights.
+        """
+        embedding = self._own(embedding)
+        return candidates(clicks, embedding.size, partial(self._drawings, embedding), self._square)
+
+    def survey(self, embedding: Embedding) -> tuple[SamSegmentation, ...]:
+        """All that clicks on a grid find, each thing once, the most certain first.
+
+        Raises:
+            EngineError: The embedding was made by another engine, or with other weights.
+        """
+        embedding = self._own(embedding)
+        return survey(embedding.size, partial(self._drawings, embedding), self._square)
+
+    def _own(self, embedding: Embedding) -> SamEmbedding:
         if not isinstance(embedding, SamEmbedding) or embedding.maker != self._maker:
             raise EngineError(f"{NAME} cannot use an embedding of another engine; embed the image again")
-        return answered(prompt, embedding.size, partial(self._best, embedding), self._square)
+        return embedding
 
-    def _best(
+    def _drawings(
         self, embedding: SamEmbedding, points: tuple[Point, ...], box: Box | None, previous: Logits | None
-    ) -> Drawing:
+    ) -> list[Drawing]:
         size = embedding.size
         corners = [] if box is None else [(box.left, box.top), (box.right, box.bottom)]
         with torch_errors_translated(NAME, f"answer a prompt on an image of {size.width}×{size.height}"):
@@ -86,9 +109,9 @@ class Sam2:
                 previous=None if previous is None else torch.from_numpy(previous),
                 several=len(points) == 1 and box is None and previous is None,
             )
-            best = int(answer.scores.argmax())
-            score = min(max(float(answer.scores[best]), 0.0), 1.0)
-            return Drawing(np.array(answer.logits[best].numpy()), score)
+            scores, logits = answer.scores.clamp(0, 1).tolist(), answer.logits.numpy()
+            best_first = sorted(range(len(scores)), key=answer.scores.tolist().__getitem__, reverse=True)
+            return [Drawing(np.array(logits[mask]), scores[mask]) for mask in best_first]
 
 
 def load(weights: Weights) -> Sam2:

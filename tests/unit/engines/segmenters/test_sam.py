@@ -143,12 +143,12 @@ def test_in_bfloat16_nearly_so(reference, checkpoint, height, width, runtime) ->
 def test_masks_and_scores_are_the_authors(sam, predictor, embedding, prompt) -> None:
     logits, score, small = predicted(predictor, prompt)
 
-    drawing = sam._best(embedding, prompt.points, prompt.box, None)
+    drawing = sam._drawings(embedding, prompt.points, prompt.box, None)[0]
     answer = sam.segment(embedding, prompt)
 
     margin = 1e-3 * np.abs(small).max()
     np.testing.assert_allclose(drawing.logits, small, atol=margin)
-    assert answer.score == pytest.approx(score, abs=1e-4)
+    assert answer.score == pytest.approx(score * answer.stability, abs=1e-4)
     clicked = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
     if not np.array_equal(answer.logits, drawing.logits):  # noise contradicts clicks, and trained networks seldom do
         clicked |= mask_in_image(enlarged(answer.logits), embedding.size) != mask_in_image(
@@ -167,7 +167,7 @@ def test_an_earlier_answer_is_refined_as_the_authors_do_it(sam, predictor, embed
     _, _, previous = predicted(predictor, PROMPTS["a click"])
     logits, score, small = predicted(predictor, Prompt((FIRST, SECOND), box, previous))
 
-    drawing = sam._best(embedding, (FIRST, SECOND), box, previous)
+    drawing = sam._drawings(embedding, (FIRST, SECOND), box, previous)[0]
 
     np.testing.assert_allclose(drawing.logits, small, atol=1e-3 * np.abs(small).max())
     assert drawing.score == pytest.approx(score, abs=1e-4)
@@ -177,11 +177,33 @@ def test_an_earlier_answer_is_refined_as_the_authors_do_it(sam, predictor, embed
 def test_the_best_of_three_masks_answers_a_single_click(sam, predictor, embedding) -> None:
     _, scores, small = predictor.predict(np.array([[FIRST.x, FIRST.y]]), np.array([1]), multimask_output=True)
 
-    drawing = sam._best(embedding, (FIRST,), None, None)
+    drawing = sam._drawings(embedding, (FIRST,), None, None)[0]
 
     assert len(scores) == 3
     assert drawing.score == pytest.approx(float(scores.max()), abs=1e-4)
     np.testing.assert_allclose(drawing.logits, small[scores.argmax()], atol=1e-3)
+
+
+def test_a_click_may_mean_each_of_the_three_masks_the_likeliest_first(sam, predictor, embedding) -> None:
+    _, scores, small = predictor.predict(np.array([[FIRST.x, FIRST.y]]), np.array([1]), multimask_output=True)
+
+    found = sam.candidates(embedding, (FIRST,))
+
+    assert len(found) == 3
+    for answer, mask in zip(found, np.argsort(-scores), strict=True):
+        assert answer.score == pytest.approx(float(scores[mask]) * answer.stability, abs=1e-4)
+        assert np.isclose(answer.logits, small[mask], atol=1e-3).mean() > 0.999  # but for the click's own spot
+
+
+def test_a_score_tells_of_the_stability_too(sam, embedding, monkeypatch) -> None:
+    logits = np.full((256, 256), -5, dtype=np.float32)
+    logits[:40, :100], logits[:10, :100] = 0.5, 5  # a quarter is sure, and all of it is inside
+    monkeypatch.setattr(sam, "_drawings", lambda *_: [engine.Drawing(logits, 0.8)])
+
+    answer = sam.segment(embedding, Prompt((Point(1, 1),)))
+
+    assert answer.stability == pytest.approx(0.25, abs=0.02)
+    assert answer.score == pytest.approx(0.8 * answer.stability)
 
 
 def test_the_stability_is_what_the_authors_compute(sam, embedding) -> None:
@@ -264,7 +286,7 @@ def test_logits_over_a_whole_image_fill_the_images_part_of_the_square() -> None:
 
 def test_an_empty_answer_to_a_box_becomes_the_box(sam, embedding, monkeypatch) -> None:
     empty = engine.Drawing(np.full((256, 256), -5, dtype=np.float32), 0.9)
-    monkeypatch.setattr(sam, "_best", lambda *_: empty)
+    monkeypatch.setattr(sam, "_drawings", lambda *_: [empty])
 
     answer = sam.segment(embedding, Prompt(box=Box(20, 30, 60, 70)))
 
@@ -274,7 +296,7 @@ def test_an_empty_answer_to_a_box_becomes_the_box(sam, embedding, monkeypatch) -
 
 
 def test_an_empty_answer_to_a_click_becomes_a_spot(sam, embedding, monkeypatch) -> None:
-    monkeypatch.setattr(sam, "_best", lambda *_: engine.Drawing(np.full((256, 256), -5, dtype=np.float32), 0.9))
+    monkeypatch.setattr(sam, "_drawings", lambda *_: [engine.Drawing(np.full((256, 256), -5, dtype=np.float32), 0.9)])
 
     answer = sam.segment(embedding, Prompt((Point(50, 40),)))
 

@@ -342,7 +342,7 @@ def test_a_sketch_of_the_whole_image_fills_the_square(hiera) -> None:
 
 def test_a_click_that_the_network_contradicts_is_drawn_small_and_kept(hiera, monkeypatch) -> None:
     embedding = hiera.embed(noise(HEIGHT, WIDTH))
-    monkeypatch.setattr(hiera, "_best", lambda *_: Drawing(np.full((64, 64), -5, dtype=np.float32), 0.9))
+    monkeypatch.setattr(hiera, "_drawings", lambda *_: [Drawing(np.full((64, 64), -5, dtype=np.float32), 0.9)])
 
     answer = hiera.segment(embedding, Prompt((Point(50, 40),)))
 
@@ -353,7 +353,7 @@ def test_a_click_that_the_network_contradicts_is_drawn_small_and_kept(hiera, mon
 
 def test_an_empty_answer_to_a_box_is_the_box(hiera, monkeypatch) -> None:
     embedding = hiera.embed(noise(HEIGHT, WIDTH))
-    monkeypatch.setattr(hiera, "_best", lambda *_: Drawing(np.full((64, 64), -5, dtype=np.float32), 0.9))
+    monkeypatch.setattr(hiera, "_drawings", lambda *_: [Drawing(np.full((64, 64), -5, dtype=np.float32), 0.9)])
 
     answer = hiera.segment(embedding, Prompt(box=Box(30, 20, 90, 60)))
 

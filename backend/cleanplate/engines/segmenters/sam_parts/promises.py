@@ -1,13 +1,15 @@
 """From what a network draws for a prompt to an answer that keeps what every segmenter promises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 
 from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Logits, Mask, Size, size_of
+from cleanplate.domain.mask import bounding_box
 from cleanplate.domain.prompt import Prompt
 from cleanplate.engines.protocols import Segmentation
 from cleanplate.engines.segmenters.sam_parts.square import Square, enlarged, logits_in_square, mask_in_image
@@ -19,10 +21,17 @@ _SURE: Final = 1.0
 _DRAWN: Final = 4.0
 """The logit of a spot that a click had to draw itself."""
 
+SURVEY_SIDE: Final = 32
+LEAST_EXPECTED: Final = 0.88
+LEAST_STABLE: Final = 0.95
+MOST_SHARED: Final = 0.7
+"""To find everything: clicks along each side, least expected overlap and stability of what counts, and how much the
+boxes of two things may overlap; the authors' values."""
+
 
 @dataclass(frozen=True, eq=False)
 class SamSegmentation(Segmentation):
-    """An answer of SAM.
+    """An answer of SAM; its score is the overlap with the object that SAM expects, times the stability.
 
     Attributes:
         stability: the overlap of the mask at a high and at a low threshold, 0 … 1: low where small changes of the
@@ -40,8 +49,9 @@ class Drawing:
     score: float
 
 
-Draw = Callable[[tuple[Point, ...], Box | None, Logits | None], Drawing]
-"""What a network does: points and a box that lie on the image, and the logits of an earlier answer, to a drawing."""
+Draw = Callable[[tuple[Point, ...], Box | None, Logits | None], Sequence[Drawing]]
+"""What a network does: points and a box that lie on the image, and the logits of an earlier answer, to drawings. Of a
+single click nobody can know whether a part or the whole was meant, so it gets several, the best first; all else one."""
 
 
 def answered(prompt: Prompt, size: Size, draw: Draw, square: Square) -> SamSegmentation:
@@ -60,12 +70,40 @@ def answered(prompt: Prompt, size: Size, draw: Draw, square: Square) -> SamSegme
         raise PromptError(f"no part of the prompt lies on the image of {size.width}×{size.height}")
     previous = None if prompt.previous is None else logits_in_square(prompt.previous, size, square)
     image = _Image(size, square)
-    drawing = image.mended(draw, points, box, previous)
-    large = enlarged(drawing.logits, square)
-    mask = _clicked(mask_in_image(large, size, square), points)
-    if not mask.any():
-        raise PromptError("the clicks leave nothing of the object; take a negative one back, or click on the object")
-    return SamSegmentation(mask, drawing.score, drawing.logits, image.stability(large))
+    return image.segmentation(image.mended(draw, points, box, previous), points)
+
+
+def candidates(clicks: tuple[Point, ...], size: Size, draw: Draw, square: Square) -> tuple[SamSegmentation, ...]:
+    """What the first click may mean on an image of this *size*, the best first; all clicks lie in each.
+
+    Raises:
+        PromptError: No click lies on the image.
+    """
+    points = tuple(point for point in clicks if point.inside(size))
+    if not points:
+        raise PromptError(f"no click lies on the image of {size.width}×{size.height}")
+    image = _Image(size, square)
+    return tuple(image.segmentation(image.agreed(drawing, points), points) for drawing in draw(points[:1], None, None))
+
+
+def survey(size: Size, draw: Draw, square: Square) -> tuple[SamSegmentation, ...]:
+    """All that clicks on a grid find, each thing once, the most certain first: the authors' automatic masks."""
+    image = _Image(size, square)
+    shares = [(number + 0.5) / SURVEY_SIDE for number in range(SURVEY_SIDE)]
+    found: list[Drawing] = []
+    boxes: list[tuple[float, float, float, float]] = []
+    for point in (Point(across * size.width, down * size.height) for down in shares for across in shares):
+        for drawing in draw((point,), None, None):
+            large = enlarged(drawing.logits, square)
+            if drawing.score <= LEAST_EXPECTED or image.stability(large) < LEAST_STABLE:
+                continue
+            box = bounding_box(image.part(large) > 0)
+            if box is not None and mask_in_image(large, size, square).any():
+                found.append(drawing)
+                boxes.append((box.left, box.top, box.width, box.height))
+    kept = cv2.dnn.NMSBoxes(boxes, [drawing.score for drawing in found], 0.0, MOST_SHARED) if found else ()
+    answers = [image.segmentation(found[int(index)], ()) for index in kept]
+    return tuple(sorted(answers, key=lambda answer: -answer.score))
 
 
 @dataclass(frozen=True)
@@ -78,8 +116,8 @@ class _Image:
     def mended(self, draw: Draw, points: tuple[Point, ...], box: Box | None, previous: Logits | None) -> Drawing:
         """What the network draws, mended where it breaks a promise."""
         if previous is not None and not points and box is None:
-            return Drawing(previous, self.stability(enlarged(previous, self.square)))
-        drawing = draw(points, box, previous)
+            return Drawing(previous, 1.0)
+        drawing = draw(points, box, previous)[0]
         if previous is not None and points and not points[-1].positive and box is None:
             drawing = Drawing(np.minimum(drawing.logits, previous), drawing.score)
             if not self._mask(drawing.logits).any():
@@ -88,12 +126,31 @@ class _Image:
             return Drawing(np.minimum(self._agreeing(drawing.logits, points), previous), drawing.score)
         if box is not None and not self._mask(drawing.logits).any():
             drawing = Drawing(self._filled(box), 0.0)
+        return self.agreed(drawing, points)
+
+    def agreed(self, drawing: Drawing, points: tuple[Point, ...]) -> Drawing:
+        """The same, so that it agrees with the clicks."""
         return Drawing(self._agreeing(drawing.logits, points), drawing.score)
+
+    def segmentation(self, drawing: Drawing, points: tuple[Point, ...]) -> SamSegmentation:
+        """What is answered with a drawing. Raises PromptError if the clicks leave nothing of it."""
+        large = enlarged(drawing.logits, self.square)
+        mask = _clicked(mask_in_image(large, self.size, self.square), points)
+        if not mask.any():
+            raise PromptError(
+                "the clicks leave nothing of the object; take a negative one back, or click on the object"
+            )
+        stability = self.stability(large)
+        return SamSegmentation(mask, drawing.score * stability, drawing.logits, stability)
+
+    def part(self, large: Logits) -> Logits:
+        """The image's part of enlarged logits."""
+        drawn = self.square.size_of_drawing(self.size)
+        return large[: drawn.height, : drawn.width]
 
     def stability(self, large: Logits) -> float:
         """Of enlarged logits."""
-        drawn = self.square.size_of_drawing(self.size)
-        logits = large[: drawn.height, : drawn.width]
+        logits = self.part(large)
         return float((logits > _SURE).sum() / max((logits > -_SURE).sum(), 1))
 
     def _mask(self, logits: Logits) -> Mask:
