@@ -116,6 +116,19 @@ class Choosing(Protocol):
         ...
 
 
+@runtime_checkable
+class Surveying(Protocol):
+    """What a segmenter is besides if it can look for all objects of an image by itself."""
+
+    def survey(self, embedding: Embedding) -> tuple[Segmentation, ...]:
+        """Everything that looks like an object, the most certain first; they may overlap. Slow.
+
+        Raises:
+            EngineError: The embedding was made by another engine.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Comfort:
     """In what crops an inpainter does its best; the pipeline cuts them so.

@@ -7,20 +7,21 @@ from typing import Any, Final, NamedTuple
 
 from cleanplate.domain.geometry import Box, Point
 from cleanplate.domain.image import Mask, RgbImage, Size, size_of
-from cleanplate.domain.mask import overlap
+from cleanplate.domain.mask import overlap, union
 from cleanplate.domain.prompt import Prompt
 from cleanplate.domain.region import Shape
 from cleanplate.engines.embeddings import ImageIdentity
-from cleanplate.engines.protocols import Detector, Embedding, Segmenter, Sketching
-from cleanplate.errors import EngineMissingError, MaskError, PolicyError, PromptError, SizeMismatchError
+from cleanplate.engines.protocols import Detector, Embedding, Segmenter, Sketching, Surveying
+from cleanplate.errors import EngineError, EngineMissingError, MaskError, PolicyError, PromptError, SizeMismatchError
 from cleanplate.label_studio.config import LabelConfig
 from cleanplate.label_studio.payloads import Annotation, ResultItem, Task
 from cleanplate.label_studio.results import Outline, outlines, result_items_from_mask
 from cleanplate.pipeline.conversation import ConversationKey
 from cleanplate.pipeline.detections import kind_named, likely_detections
+from cleanplate.pipeline.everything import apart
 from cleanplate.pipeline.identities import image_of_task
 from cleanplate.pipeline.outlines import box_around, held, prompt_from_box, prompt_from_outline
-from cleanplate.pipeline.wishes import Kind, Wishes, label_for
+from cleanplate.pipeline.wishes import Kind, Wishes, label_for, label_for_everything, labels_shown
 
 NUDGE: Final = 0.05
 """A prompt is nudged by this share of its box's sides to see whether the answer stays the same."""
@@ -124,6 +125,8 @@ class Proposer:
                 "the labelling config has no control that could show a mask: add a "
                 '<BrushLabels smart="false"> or <PolygonLabels> with the labels'
             )
+        if wishes.everything is not None:
+            self._require_everything(wishes.everything, config, names)
         possible = {kind.name for kind in self.possible(wishes.kinds, config)}
         for kind in self._understood(wishes.kinds):
             if kind.name not in possible:
@@ -132,6 +135,16 @@ class Proposer:
                     f"no control can show a mask of {wanted}: "
                     f"name a label of the labelling config, as {kind.name}=LABEL"
                 )
+
+    def _require_everything(self, label: str, config: LabelConfig, names: list[str]) -> None:
+        if not isinstance(self._segmenter, Surveying):
+            raise EngineError(f"{self.version} cannot look for objects by itself; choose sam or graphcut")
+        if any(label_for_everything(label, config, name) for name in names):
+            return
+        known = ", ".join(dict.fromkeys(shown for name in names for shown in labels_shown(config, name)))
+        if label:
+            raise PolicyError(f'no control can show a mask of "{label}": the labels with masks are {known}')
+        raise PolicyError(f"which label everything gets has to be said: one of {known}")
 
     def possible(self, kinds: tuple[Kind, ...], config: LabelConfig) -> tuple[Kind, ...]:
         """Those for which a labelling config has a label. Raises EngineError as `require` does."""
@@ -165,12 +178,14 @@ class Proposer:
         """
         result: list[dict[str, Any]] = []
         scores = []
+        taken: dict[str, list[Mask]] = {}
         for found in self._objects(task, project_id, config, wishes):
             if until is not None and self._clock() > until:
                 raise OutOfTimeError
             key = ConversationKey(self._identity(task, project_id, config, found.to_name), found.to_name, found.label)
             mask, score = self._answer(found, key.image, steadiness=steadiness)
             scores.append(score)
+            taken.setdefault(found.to_name, []).append(mask)
             result += result_items_from_mask(
                 mask,
                 score=score,
@@ -179,6 +194,18 @@ class Proposer:
                 config=config,
                 to_name=found.to_name,
             )
+        if wishes.everything is not None:
+            for key, mask, score in self._everything(task, project_id, config, wishes.everything, taken):
+                scores.append(score)
+                number = len(scores)
+                result += result_items_from_mask(
+                    mask,
+                    score=score,
+                    region_id=key.region_id(f"everything {number}"),
+                    label=key.label,
+                    config=config,
+                    to_name=key.to_name,
+                )
         return Proposal(result, len(scores), min(scores)) if scores else None
 
     # What is to be masked
@@ -230,6 +257,21 @@ class Proposer:
                     spot = " ".join(f"{edge:.2f}" for edge in box)
                     prompt, key = Prompt(box=box), f"{detection.kind} {spot}"
                     yield _Object(key, label, name, prompt, outline=None, size=None, score=detection.score)
+
+    def _everything(
+        self, task: Task, project_id: int, config: LabelConfig, name: str, taken: dict[str, list[Mask]]
+    ) -> Iterator[tuple[ConversationKey, Mask, float]]:
+        """What the segmenter sees beside what is *taken* on each image."""
+        for to_name in (image.name for image in config.images):
+            label = label_for_everything(name, config, to_name)
+            if label is None:
+                continue
+            key = ConversationKey(self._identity(task, project_id, config, to_name), to_name, label)
+            embedding = self._embedding(key.image)
+            assert isinstance(self._segmenter, Surveying), "it was required"  # noqa: S101
+            covered = union(tuple(taken.get(to_name, ())), embedding.size)
+            for mask, score in apart(self._segmenter.survey(embedding), covered):
+                yield key, mask, score
 
     def _understood(self, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
         """The kinds in the detector's own words."""

@@ -38,11 +38,14 @@ class Wishes:
         shapes: of what was drawn; none if nothing drawn counts.
         kinds: to be looked for by the detector.
         as_drawn: whether what was drawn is taken for the mask itself.
+        everything: the label for all objects that the segmenter sees, empty if the labelling config has only one;
+            None if nobody wants them.
     """
 
     shapes: frozenset[Shape] = frozenset()
     kinds: tuple[Kind, ...] = ()
     as_drawn: bool = False
+    everything: str | None = None
 
 
 def kinds_from_text(text: str) -> tuple[Kind, ...]:
@@ -60,10 +63,23 @@ def kinds_from_text(text: str) -> tuple[Kind, ...]:
     return kinds
 
 
+def labels_shown(config: LabelConfig, to_name: str) -> tuple[str, ...]:
+    """The labels of which a control can show a mask on an image."""
+    labels = dict.fromkeys(label for control in config.image_controls for label in control.labels)
+    return tuple(label for label in labels if config.output_controls(label, to_name))
+
+
+def label_for_everything(name: str, config: LabelConfig, to_name: str) -> str | None:
+    """The named label, or the only one if the name is empty; None if no mask of it can be shown on an image."""
+    shown = labels_shown(config, to_name)
+    if name:
+        return name if name in shown else None
+    return shown[0] if len(shown) == 1 else None
+
+
 def label_for(kind: Kind, config: LabelConfig, to_name: str) -> str | None:
     """The label for what a detector finds on an image; None if the config has none that can be shown."""
-    labels = dict.fromkeys(label for control in config.image_controls for label in control.labels)
-    shown = [label for label in labels if config.output_controls(label, to_name)]
+    shown = labels_shown(config, to_name)
     if kind.label:
         return kind.label if kind.label in shown else None
     words = _WORDS.get(kind.name, frozenset({kind.name}))

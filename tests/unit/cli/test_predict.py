@@ -134,3 +134,32 @@ def test_what_the_detector_cannot_find_is_told_with_what_it_finds(cleanplate, la
     assert answer.exit_code == 1
     assert "face, plate, body" in answer.stderr
     assert label_studio.predictions == {}
+
+
+def test_everything_in_an_image_becomes_a_prediction_once(cleanplate, label_studio, project) -> None:
+    label_studio.tasks.popitem()
+    label_studio.annotations.clear()
+
+    first = cleanplate("predict", "--project", project, "--everything", "--prelabel")
+    second = cleanplate("predict", "--project", project, "--everything", "--label", "Face")
+
+    (prediction,) = label_studio.predictions.values()
+    masks = [mask_from_rle(item["value"]["rle"], width=WIDTH, height=HEIGHT) for item in prediction["result"]]
+    left, top, right, bottom = FACE
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    assert "✓ 1 there already" in second.stdout
+    assert label_studio.projects[project]["model_version"] == prediction["model_version"]
+    assert max(mask[top:bottom, left:right].mean() for mask in masks) > 0.9
+    assert np.sum(masks, axis=0).max() == 1
+    assert prediction["score"] == min(item["score"] for item in prediction["result"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--everything", "--label", "Moon"], "Moon"), (["--from-boxes", "--label", "Face"], "--label needs")],
+)
+def test_a_label_for_everything_that_makes_no_sense_is_refused(cleanplate, project, options, message) -> None:
+    answer = cleanplate("predict", "--project", project, *options)
+
+    assert answer.exit_code != 0
+    assert message in answer.stderr

@@ -8,7 +8,7 @@ from cleanplate.codecs.rle import mask_from_rle, rle_from_mask
 from cleanplate.domain.geometry import Box
 from cleanplate.domain.image import Mask, RgbImage
 from cleanplate.engines.embeddings import ImageIdentity
-from cleanplate.engines.protocols import Detection
+from cleanplate.engines.protocols import Detection, Embedding, Segmentation
 from cleanplate.errors import (
     EngineError,
     EngineMissingError,
@@ -19,6 +19,7 @@ from cleanplate.errors import (
 )
 from cleanplate.label_studio.config import LabelConfig
 from cleanplate.label_studio.payloads import Task
+from cleanplate.pipeline.everything import MAX_REGIONS
 from cleanplate.pipeline.proposals import OutOfTimeError, Proposal, Proposer
 from cleanplate.pipeline.wishes import BOXES, OUTLINES, Kind, Wishes
 from fakes.segmenters import SCORE, BrightThings
@@ -408,3 +409,101 @@ def test_after_its_time_nothing_of_a_task_is_kept() -> None:
 
     with pytest.raises(OutOfTimeError):
         Bench(clock=lambda: next(times)).propose(of, FROM_BOXES, until=1.0)
+
+
+# Everything
+
+
+class SeesAll(BrightThings):
+    """Sees these things by itself."""
+
+    def __init__(self, *things: tuple[Mask, float]) -> None:
+        super().__init__()
+        self.things = things
+
+    def survey(self, embedding: Embedding) -> tuple[Segmentation, ...]:  # noqa: ARG002  the real one's signature
+        return tuple(Segmentation(mask, score, np.where(mask, 8, -8).astype(np.float32)) for mask, score in self.things)
+
+
+def part(left: int, top: int, right: int, bottom: int) -> Mask:
+    return mask_of((slice(top, bottom), slice(left, right)))
+
+
+EVERYTHING = Wishes(everything="Face")
+
+
+def test_everything_that_the_segmenter_sees_becomes_regions_of_the_label() -> None:
+    things = ((part(10, 10, 30, 30), 0.9), (part(50, 10, 70, 30), 0.6))
+
+    proposal = Bench(segmenter=SeesAll(*things)).propose(task(), EVERYTHING)
+
+    assert proposal is not None
+    assert [mask.tobytes() for mask in masks(proposal)] == [mask.tobytes() for mask, _ in things]
+    assert [item["score"] for item in proposal.result] == [0.9, 0.6]
+    assert (proposal.regions, proposal.score) == (2, 0.6)
+    assert len({item["id"] for item in proposal.result}) == 2
+    assert {label for item in proposal.result for label in item["value"]["brushlabels"]} == {"Face"}
+
+
+def test_its_regions_do_not_overlap_and_a_part_of_one_is_none() -> None:
+    things = (part(10, 10, 30, 30), part(25, 10, 45, 30), part(12, 12, 20, 28))
+
+    bench = Bench(segmenter=SeesAll(*((mask, 0.9) for mask in things)))
+    first, second = masks(bench.propose(task(), EVERYTHING))
+
+    np.testing.assert_array_equal(first, things[0])
+    np.testing.assert_array_equal(second, part(30, 10, 45, 30))
+
+
+def test_specks_and_the_ground_are_not_among_everything() -> None:
+    ground, speck = part(0, 0, 100, 41), part(5, 50, 6, 51)
+    thing = part(10, 10, 30, 30) | speck
+
+    bench = Bench(segmenter=SeesAll((ground, 0.9), (speck, 0.8), (thing, 0.7)))
+    (found,) = masks(bench.propose(task(), EVERYTHING))
+
+    np.testing.assert_array_equal(found, part(10, 10, 30, 30))
+
+
+def test_of_very_much_the_most_certain_is_proposed() -> None:
+    things = [(part(x, y, x + 4, y + 4), 0.9) for y in range(0, 80, 5) for x in range(0, 100, 5)]
+
+    proposal = Bench(segmenter=SeesAll(*things)).propose(task(), EVERYTHING)
+
+    assert proposal is not None
+    assert proposal.regions == MAX_REGIONS < len(things)
+
+
+def test_what_was_masked_from_a_drawing_is_not_proposed_again() -> None:
+    things = ((mask_of(BRIGHT), 0.9), (mask_of(OTHER), 0.8))
+    wishes = Wishes(shapes=BOXES, everything="Face")
+
+    proposal = Bench(segmenter=SeesAll(*things)).propose(task(rectangle(28, 18, 63, 43)), wishes)
+
+    drawn, seen = masks(proposal)
+    np.testing.assert_array_equal(drawn, mask_of(BRIGHT))
+    np.testing.assert_array_equal(seen, mask_of(OTHER))
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "label", "error", "message"),
+    [
+        (SeesAll(), "", PolicyError, "one of Face, Plate"),
+        (SeesAll(), "Mute", PolicyError, '"Mute": the labels with masks are Face, Plate'),
+        (BrightThings(), "Face", EngineError, "by itself"),
+    ],
+)
+def test_everything_needs_a_label_and_a_segmenter_that_looks_by_itself(segmenter, label, error, message) -> None:
+    with pytest.raises(error, match=message):
+        Bench(segmenter=segmenter).proposer.require(Wishes(everything=label), CONFIG)
+
+
+def test_the_only_label_that_masks_are_shown_of_need_not_be_named() -> None:
+    bench = Bench(segmenter=SeesAll((part(10, 10, 30, 30), 0.9)))
+    wishes = Wishes(everything="")
+
+    bench.proposer.require(wishes, POLYGONS)
+    proposal = bench.propose(task(), wishes, POLYGONS)
+
+    assert proposal is not None
+    assert proposal.result[0]["value"]["polygonlabels"] == ["Face"]

@@ -40,6 +40,12 @@ CUT_OFF_LOSS: Final = 0.5
 NEAR_FILL: Final = 0.6
 """The largest share of a near view that an object and the click on it may take."""
 
+SURVEY_SIDE: Final = 16
+"""So many places along the longer side are clicked on to find everything."""
+
+LEAST_RANK: Final = 0.4
+"""What promises less than this is not proposed to anyone who did not click on it."""
+
 CANDIDATES: Final = 3
 MOST_SHARED: Final = 0.8
 """Candidates for a click overlap by less than this, so that people see that they differ …"""
@@ -188,6 +194,32 @@ class Graphcut:
             _segmentation(embedding, _Answer(_pinned(answer.soft, small), answer.score), points) for answer in answers
         )
 
+    def survey(self, embedding: Embedding) -> tuple[Segmentation, ...]:
+        """What clicks on a grid would find in the whole image, each region once, the likeliest first."""
+        embedding = _own(embedding)
+        size = size_of(embedding.small)
+        across = max(round(SURVEY_SIDE * size.width / max(size)), 1)
+        down = max(round(SURVEY_SIDE * size.height / max(size)), 1)
+        points = [
+            Point((column + 0.5) * size.width / across - 0.5, (row + 0.5) * size.height / down - 0.5)
+            for row in range(down)
+            for column in range(across)
+        ]
+        seen = [
+            (max(self._seen(embedding.view, embedding, point, caution=0), key=lambda each: each.rank), point)
+            for point in points
+        ]
+        kept: list[tuple[_Meaning, Point]] = []
+        for meaning, point in sorted(seen, key=lambda pair: -pair[0].rank):
+            if meaning.rank < LEAST_RANK:
+                break
+            if all(overlap(meaning.region, other.region) < MOST_SHARED_BEFORE for other, _ in kept):
+                kept.append((meaning, point))
+        return tuple(
+            _segmentation(embedding, _meant(embedding, meaning, point), (_on_image(embedding, point),))
+            for meaning, point in kept
+        )
+
     def _replayed(
         self, embedding: GraphcutEmbedding, points: tuple[Point, ...], box: Box | None, previous: Logits | None
     ) -> _Answer:
@@ -320,6 +352,11 @@ def _shrunk(image: RgbImage) -> RgbImage:
 def _on_small(embedding: GraphcutEmbedding, points: tuple[Point, ...]) -> tuple[Point, ...]:
     step_x, step_y = _steps(embedding)
     return tuple(Point((x + 0.5) * step_x - 0.5, (y + 0.5) * step_y - 0.5, positive) for x, y, positive in points)
+
+
+def _on_image(embedding: GraphcutEmbedding, point: Point) -> Point:
+    step_x, step_y = _steps(embedding)
+    return Point((point.x + 0.5) / step_x - 0.5, (point.y + 0.5) / step_y - 0.5, point.positive)
 
 
 def _box_on_small(embedding: GraphcutEmbedding, box: Box | None) -> Box | None:

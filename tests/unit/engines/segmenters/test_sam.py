@@ -15,7 +15,9 @@ from cleanplate.engines.published import SAM_VIT_B, SAM_VIT_H  # noqa: E402
 from cleanplate.engines.registry import load_segmenter  # noqa: E402
 from cleanplate.engines.segmenters import sam as engine  # noqa: E402
 from cleanplate.engines.segmenters.sam import Sam, load  # noqa: E402
+from cleanplate.engines.segmenters.sam_parts import promises  # noqa: E402
 from cleanplate.engines.segmenters.sam_parts.square import (  # noqa: E402
+    SAM_SQUARE,
     enlarged,
     logits_in_square,
     mask_in_image,
@@ -204,6 +206,63 @@ def test_a_score_tells_of_the_stability_too(sam, embedding, monkeypatch) -> None
 
     assert answer.stability == pytest.approx(0.25, abs=0.02)
     assert answer.score == pytest.approx(0.8 * answer.stability)
+
+
+def test_everything_is_what_the_authors_automatic_masks_are(reference, sam, monkeypatch) -> None:
+    image = noise(700, 1024)
+    embedding = sam.embed(image)
+    clicks = [Point(x * 1024, y * 700) for y in (0.25, 0.75) for x in (0.25, 0.75)]
+    drawings = [drawing for click in clicks for drawing in sam._drawings(embedding, (click,), None, None)]
+    likely = amid([drawing.score for drawing in drawings])
+    shown = promises.ImageInSquare(embedding.size, SAM_SQUARE)
+    stable = amid([shown.stability(enlarged(each.logits)) for each in drawings if each.score > likely])
+    monkeypatch.setattr(promises, "SURVEY_SIDE", 2)
+    monkeypatch.setattr(promises, "LEAST_EXPECTED", likely)
+    monkeypatch.setattr(promises, "LEAST_STABLE", stable)
+    monkeypatch.setattr(promises, "MOST_SHARED", 1.0)  # noise is everywhere, and so are its boxes
+    generator = segment_anything.SamAutomaticMaskGenerator(
+        reference, points_per_side=2, pred_iou_thresh=likely, stability_score_thresh=stable, box_nms_thresh=1.0
+    )
+
+    found = sam.survey(embedding)
+
+    expected = generator.generate(image)
+    assert 0 < len(expected) < len(drawings)
+    assert len(found) == len(expected)
+    for each in expected:
+        nearest = max(found, key=lambda answer: (answer.mask == each["segmentation"]).mean())
+        assert (nearest.mask == each["segmentation"]).mean() > 0.999
+        assert nearest.score == pytest.approx(each["predicted_iou"] * each["stability_score"], abs=1e-2)
+
+
+def amid(numbers: list[float]) -> float:
+    """A threshold that half of the numbers pass, between the two in the middle."""
+    ordered = sorted(numbers)
+    return (ordered[len(ordered) // 2 - 1] + ordered[len(ordered) // 2]) / 2
+
+
+def test_of_things_whose_boxes_overlap_the_likeliest_is_kept(sam, embedding, monkeypatch) -> None:
+    def square_at(place: int, score: float):
+        logits = np.full((256, 256), -5, dtype=np.float32)
+        logits[20:60, place : place + 40] = 5
+        return engine.Drawing(logits, score)
+
+    drawn = [square_at(20, 0.9), square_at(24, 0.95), square_at(120, 0.92)]
+    monkeypatch.setattr(promises, "SURVEY_SIDE", 1)
+    monkeypatch.setattr(sam, "_drawings", lambda *_: drawn)
+
+    found = sam.survey(embedding)
+
+    np.testing.assert_array_equal(found[0].logits, drawn[1].logits)
+    np.testing.assert_array_equal(found[1].logits, drawn[2].logits)
+    assert len(found) == 2
+
+
+def test_where_nothing_is_certain_enough_there_is_nothing(sam, embedding, monkeypatch) -> None:
+    monkeypatch.setattr(promises, "SURVEY_SIDE", 2)
+    monkeypatch.setattr(promises, "LEAST_EXPECTED", 1.0)
+
+    assert sam.survey(embedding) == ()
 
 
 def test_the_stability_is_what_the_authors_compute(sam, embedding) -> None:

@@ -69,7 +69,7 @@ def answered(prompt: Prompt, size: Size, draw: Draw, square: Square) -> SamSegme
     if (prompt.points or prompt.box) and not points and not box:
         raise PromptError(f"no part of the prompt lies on the image of {size.width}×{size.height}")
     previous = None if prompt.previous is None else logits_in_square(prompt.previous, size, square)
-    image = _Image(size, square)
+    image = ImageInSquare(size, square)
     return image.segmentation(image.mended(draw, points, box, previous), points)
 
 
@@ -82,13 +82,13 @@ def candidates(clicks: tuple[Point, ...], size: Size, draw: Draw, square: Square
     points = tuple(point for point in clicks if point.inside(size))
     if not points:
         raise PromptError(f"no click lies on the image of {size.width}×{size.height}")
-    image = _Image(size, square)
+    image = ImageInSquare(size, square)
     return tuple(image.segmentation(image.agreed(drawing, points), points) for drawing in draw(points[:1], None, None))
 
 
 def survey(size: Size, draw: Draw, square: Square) -> tuple[SamSegmentation, ...]:
     """All that clicks on a grid find, each thing once, the most certain first: the authors' automatic masks."""
-    image = _Image(size, square)
+    image = ImageInSquare(size, square)
     shares = [(number + 0.5) / SURVEY_SIDE for number in range(SURVEY_SIDE)]
     found: list[Drawing] = []
     boxes: list[tuple[float, float, float, float]] = []
@@ -107,7 +107,7 @@ def survey(size: Size, draw: Draw, square: Square) -> tuple[SamSegmentation, ...
 
 
 @dataclass(frozen=True)
-class _Image:
+class ImageInSquare:
     """An image of this size, in a square."""
 
     size: Size
