@@ -8,7 +8,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ sys.path[:0] = [str(HERE.parent), str(CHECKOUT / "tests")]
 
 from console import Console  # noqa: E402  (found through the line above)
 from environments import peer  # noqa: E402
+from line_process import LineProcess  # noqa: E402
 
 from fakes.lama_checkpoints import torchscript  # noqa: E402
 
@@ -91,42 +91,17 @@ CASES: Final = (
 )
 
 
-class Runner:
+class Runner(LineProcess):
     """A process that measures one way of inpainting."""
 
     def __init__(self, name: str, python: Path, checkpoint: Path) -> None:
-        self.name = name
         threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(THREADS))
         environment = {**os.environ, **threads, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(CHECKOUT / "backend")}
-        self._process = subprocess.Popen(
-            [python, HERE / "inpaint_runner.py", name, checkpoint],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise SystemExit(f"{name} cannot be talked to")
-        self._cases, self._answers = self._process.stdin, self._process.stdout
-        self._answer()
+        super().__init__(name, [python, HERE / "inpaint_runner.py", name, checkpoint], environment)
 
     def measure(self, case: Path) -> dict[str, Any]:
         """Inpaint a saved case once."""
-        print(json.dumps({"case": str(case)}), file=self._cases, flush=True)
-        return self._answer()
-
-    def stop(self) -> None:
-        """End the process."""
-        self._cases.close()
-        self._process.wait()
-
-    def _answer(self) -> dict[str, Any]:
-        line = self._answers.readline()
-        if not line:
-            raise SystemExit(f"{self.name} ended with {self._process.wait()}: run it alone to see why")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return self.ask({"case": str(case)})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,14 +15,13 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from process_figures import peak_bytes, restart_peak
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Inpaint: TypeAlias = Callable[[Image, Mask], Image]
 
 WARM_UP_PX: Final = 256
-CLEAR_PEAK: Final = "5"
-KIB: Final = 1024
 
 IOPAINT_MARGIN_PX: Final = 128
 LARGE_HOLE_PX: Final = 874
@@ -132,11 +131,11 @@ def main() -> None:
 
 
 def _measured(inpaint: Inpaint, image: Image, mask: Mask) -> dict[str, Any]:
-    before_bytes = _restart_peak()
+    before_bytes = restart_peak()
     start, cpu_start = time.perf_counter(), time.process_time()
     painted = inpaint(image, mask)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    extra_bytes = _memory("VmHWM") - before_bytes
+    extra_bytes = peak_bytes() - before_bytes
     if painted.shape != image.shape:
         raise SystemExit(f"an image of {image.shape} came back as {painted.shape}")
     outside = (painted != image).any(axis=2) & ~mask
@@ -148,17 +147,6 @@ def _measured(inpaint: Inpaint, image: Image, mask: Mask) -> dict[str, Any]:
         "changed_outside": int(outside.sum()),
         "filled_share": float(inside.sum() / mask.sum()),
     }
-
-
-def _restart_peak() -> int:
-    """Forget the process's peak so far; how much memory it holds now, in bytes."""
-    Path("/proc/self/clear_refs").write_text(CLEAR_PEAK, encoding="ascii")
-    return _memory("VmRSS")
-
-
-def _memory(field: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * KIB for line in lines if line.startswith(field))
 
 
 if __name__ == "__main__":
