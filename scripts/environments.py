@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,6 +162,41 @@ def peer(name: str, requirement: str) -> Environment:
         needed_gb=8,
     )
     return Environment(folder=CHECKOUT / f".venv-{name}", contents=(contents,))
+
+
+def example_peer() -> Environment:
+    """What HumanSignal's example `segment_anything_model` imports; its own code is read from a checkout.
+
+    Its requirements as far as they can be had: with the torch that cleanplate is measured with, since its own is older
+    than its numpy allows, and with releases in the place of branches.
+    """
+    requirements = (
+        *(f"{name}=={version(name)}" for name in ("torch", "torchvision", "segment-anything")),
+        "numpy>=2,<2.3",
+        "opencv-python-headless>=4.12,<5",
+        "gunicorn==22.0.0",
+        "Flask>2.3",
+        "colorama~=0.4",
+        "requests~=2.31",
+        "semver~=3.0.2",
+        "label-studio-sdk==2.1.2",
+    )
+    libraries = Contents(
+        name="example",
+        title="Installing what the example segment_anything_model needs",
+        arguments=requirements,
+        fingerprint=_fingerprint("\n".join(requirements)),
+        needed_gb=8,
+    )
+    # Of this only the brush strokes are used, and what it asks for does not fit the rest.
+    converter = ("--no-deps", "label-studio-converter==0.0.59")
+    strokes = Contents(
+        name="converter",
+        title="Installing label-studio-converter",
+        arguments=converter,
+        fingerprint=_fingerprint("\n".join(converter)),
+    )
+    return Environment(folder=CHECKOUT / ".venv-label-studio-ml", contents=(libraries, strokes))
 
 
 def _cleanplate() -> Contents:

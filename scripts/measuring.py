@@ -13,13 +13,16 @@ from console import Console, ScriptError
 from environments import CHECKOUT, development
 
 BENCHMARKS: Final[Mapping[str, str]] = {
+    "click": "times and memory of clicks with SAM, against HumanSignal's example and segment-anything",
     "copies": "time from an annotation to its published copy, in Label Studio",
     "fills": "what the inpainters make of holes, against Telea and Navier-Stokes",
     "inpaint": "times and memory of LaMa, against IOPaint and simple-lama-inpainting",
     "masks": "masks and times of the segmenter, against plain cv2.grabCut",
     "rle": "times of the brush RLE codec, against Label Studio's own converter",
 }
-NEEDED: Final = ("cv2", "numpy", "skimage", "sklearn")
+# A module click.py would hide the library of that name, which Flask needs.
+MODULES: Final[Mapping[str, str]] = {"click": "clicks"}
+NEEDED: Final = ("cv2", "numpy", "segment_anything", "skimage", "sklearn", "torch")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ScriptError as error:
         Console().fail(error)
         return 1
-    script = CHECKOUT / "scripts" / "benchmarks" / f"{asked.name}.py"
+    script = CHECKOUT / "scripts" / "benchmarks" / f"{MODULES.get(asked.name, asked.name)}.py"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(CHECKOUT / "backend"), str(CHECKOUT / "scripts")))}
     return subprocess.run([python, script, *passed_on], env=environment, check=False).returncode
 
