@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from studio import Studio
+import requests
+from studio import Studio, wait_for
 
 CHECKOUT: Final = Path(__file__).parents[2]
 START_TIMEOUT_S: Final = 420
@@ -44,8 +45,9 @@ class Product:
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
 
-    def connect(self, project: int) -> None:
-        self.cleanplate("connect", "--project", str(project), "--backend-url", self.backend_url)
+    def connect(self, project: int, backend_url: str | None = None) -> None:
+        """Connect a project with the backend, or with another one."""
+        self.cleanplate("connect", "--project", str(project), "--backend-url", backend_url or self.backend_url)
 
     def jobs(self, project: int) -> list[dict[str, Any]]:
         return self.cleanplate("jobs", "list", "--project", str(project))["jobs"]
@@ -63,10 +65,25 @@ class Product:
     @contextmanager
     def working(self, **settings: str) -> Iterator[None]:
         """A second worker with these settings, for as long as the block lasts."""
-        command = [str(CHECKOUT / ".venv" / "bin" / "cleanplate"), "work"]
-        log = self.data_dir / "logs" / "second-worker.log"
+        with self._beside("work", settings=settings):
+            yield
+
+    @contextmanager
+    def serving(self, port: int, **settings: str) -> Iterator[str]:
+        """A second backend with these settings, for as long as the block lasts; its address."""
+        url = f"http://127.0.0.1:{port}"
+        with self._beside("serve", "--port", str(port), settings=settings) as serving:
+            wait_for(
+                lambda: serving.poll() is not None or answers(url), within_s=START_TIMEOUT_S, what="second backend"
+            )
+            yield url
+
+    @contextmanager
+    def _beside(self, *arguments: str, settings: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+        command = [str(CHECKOUT / ".venv" / "bin" / "cleanplate"), *arguments]
+        log = self.data_dir / "logs" / f"second-{arguments[0]}.log"
         with log.open("w") as output:
-            worker = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 env={**self.settings, **settings},
                 stdin=subprocess.DEVNULL,
@@ -74,10 +91,10 @@ class Product:
                 stderr=output,
             )
         try:
-            yield
+            yield process
         finally:
-            worker.send_signal(signal.SIGTERM)
-            status = worker.wait(STOP_TIMEOUT_S)
+            process.send_signal(signal.SIGTERM)
+            status = process.wait(STOP_TIMEOUT_S)
         assert status == 0, log.read_text()
 
     def engine_of(self, copy: Mapping[str, Any]) -> str:
@@ -135,6 +152,19 @@ def processes_of(data_dir: Path) -> dict[int, list[str]]:
     return found
 
 
+def answers(url: str) -> bool:
+    """Whether a backend answers there."""
+    with suppress(requests.ConnectionError):
+        return _get(f"{url}/health").ok
+    return False
+
+
+def figures_of(url: str) -> Mapping[str, float]:
+    """What a backend counts, by name and labels as its /metrics has them."""
+    lines = [line for line in _get(f"{url}/metrics").text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
 def environment_without_ours() -> dict[str, str]:
     ours = ("CLEANPLATE_", "LABEL_STUDIO_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
@@ -147,3 +177,7 @@ def free_port() -> int:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def _get(url: str) -> requests.Response:
+    return requests.get(url, timeout=STOP_TIMEOUT_S, proxies={"http": ""})

@@ -12,12 +12,17 @@ import pytest
 from labelling import KEYPOINT, RECTANGLE, LabellingPage
 from pictures import jpeg_from_a_turned_telephone, png, wall_with_disc
 from PIL import Image
+from running import figures_of, free_port
 from studio import WITHIN_S, wait_for
+
+from cleanplate.engines.registry import load_segmenter
+from cleanplate.engines.weights import Weights
 
 pytestmark = pytest.mark.e2e
 
 CHECKOUT = Path(__file__).parents[2]
 PRIVACY = (CHECKOUT / "label_config" / "privacy.xml").read_text(encoding="utf-8")
+POLYGONS = (CHECKOUT / "label_config" / "polygons.xml").read_text(encoding="utf-8")
 PARKED_CARS = CHECKOUT / "samples" / "3-parked-cars.png"
 # Places in the sample image, in percent.
 PLATE = (49.7, 75.2)
@@ -25,6 +30,11 @@ PAINT_BESIDE_THE_PLATE = (57.8, 77.5)
 PASSER_BY = (67.2, 48.3, 72.9, 69.0)
 # The worker imports torch, reads 200 MB and tries what its processor is good at.
 LAMA_WITHIN_S = 120
+# The image of the tests with SAM.
+WALL_SIZE = (360, 240)
+DISC = (41.7, 45.8)
+# A ViT-B in fp32 on two cores that do other things as well.
+SAM_WITHIN_S = 240
 # As the template says: how far a mask is grown, as a share of the longer side of its object.
 DILATION = {"Face": 0.08, "Licence plate": 0.06, "Person": 0.04}
 # Decodes brush strokes with Label Studio's own library: reads the JSON of result items, writes one mask for each.
@@ -60,6 +70,26 @@ def lama_checkpoint(tmp_path) -> Path:
     return checkpoints.torchscript(tmp_path / "big-lama.pt")
 
 
+@pytest.fixture(scope="module")
+def wall() -> tuple[np.ndarray, np.ndarray]:
+    """The image for SAM, and where its disc is."""
+    return wall_with_disc(WALL_SIZE, middle=(150, 110), radius=40)
+
+
+@pytest.fixture(scope="module")
+def sam_checkpoint(tmp_path_factory, wall) -> Path:
+    """A ViT-B of SAM as it is published; it has learnt to find the disc on the wall, and nothing else."""
+    torch = pytest.importorskip("torch", reason="torch is not installed; scripts/test installs it")
+    pytest.importorskip("segment_anything", reason="segment-anything is not installed; scripts/test installs it")
+    checkpoints = import_module("fakes.sam_checkpoints")
+    image, disc = wall
+    folder = tmp_path_factory.mktemp("sam")
+    sam = checkpoints.seeded_sam(**checkpoints.VIT_B)
+    untaught = load_segmenter("sam", Weights(checkpoint=checkpoints.state_dict(folder / "untaught.pth", sam)))
+    features = torch.from_numpy(untaught.embed(image).features.astype(np.float32))
+    return checkpoints.state_dict(folder / "taught.pth", checkpoints.taught(sam, features, disc))
+
+
 def where_anything_may_change(masks: list[tuple[str, np.ndarray]]) -> np.ndarray:
     """The masks, each grown as its label's policy says, and a pixel more for roundings."""
     total = np.zeros_like(masks[0][1])
@@ -89,6 +119,35 @@ def far_inside(mask: np.ndarray, place_pct: tuple[float, float]) -> tuple[float,
 
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before != after).any(axis=-1)
+
+
+def masks_of_polygons(annotation: dict) -> list[tuple[str, np.ndarray]]:
+    """The masks, with their labels, that the polygons of an annotation or an answer are."""
+    masks = []
+    for item in annotation["result"]:
+        if item["type"] == "polygonlabels":
+            width, height = item["original_width"], item["original_height"]
+            corners = np.array(item["value"]["points"]) * (width, height) / 100
+            mask = cv2.fillPoly(np.zeros((height, width), np.uint8), [np.round(corners - 0.5).astype(np.int32)], 1) > 0
+            masks.append((item["value"]["polygonlabels"][0], mask))
+    return masks
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    return float((first & second).sum() / (first | second).sum())
+
+
+def cpu_s_of(backend_url: str) -> float:
+    """The processor time that a backend has taken since its start."""
+    return figures_of(backend_url)["process_cpu_seconds_total"]
+
+
+def check_copy(copy: np.ndarray, original: np.ndarray, masks: list[tuple[str, np.ndarray]], disc: np.ndarray) -> None:
+    """See that a copy has no red disc, and nothing else that is not in the original."""
+    assert (copy[disc][:, 0].astype(int) - copy[disc][:, 2] > 60).mean() < 0.02
+    outside = ~where_anything_may_change(masks)
+    assert outside.mean() > 0.5
+    np.testing.assert_array_equal(copy[outside], original[outside])
 
 
 def the_copy(studio, project: int):
@@ -251,3 +310,55 @@ def test_the_copy_of_a_boxed_thing_is_filled_by_lama_where_that_is_chosen(
     np.testing.assert_array_equal(clean[outside], original[outside])
     assert changed(original, clean)[masks[0][1]].mean() > 0.95
     assert product.engine_of(copy).startswith("lama ")
+
+
+def test_with_sam_an_image_is_encoded_once_and_clicks_become_brush_strokes_or_polygons_and_a_clean_copy(
+    labelling: LabellingPage, product, masks_of, wall, sam_checkpoint
+) -> None:
+    studio, (image, disc) = product.studio, wall
+    settings = {"CLEANPLATE_SEGMENTER": "sam", "CLEANPLATE_SAM_CHECKPOINT": str(sam_checkpoint)}
+    brushes, polygons = (studio.create_project("with SAM", config) for config in (PRIVACY, POLYGONS))
+    tasks = {project: studio.upload(project, "wall.png", png(image)) for project in (brushes, polygons)}
+    port = free_port()
+
+    with product.serving(port, **settings) as backend:
+        product.connect(brushes, backend)
+        before_s = cpu_s_of(backend)
+        labelling.open(project=brushes, task=tasks[brushes])
+        wait_for(
+            lambda: figures_of(backend)['cleanplate_click_events_total{event="warmed"}'],
+            within_s=SAM_WITHIN_S,
+            what="image that was prepared because its task was opened",
+        )
+        encoding_s = cpu_s_of(backend) - before_s
+
+        labelling.switch_on_auto_annotation()
+        labelling.choose_smart_tool(KEYPOINT)
+        before_s = cpu_s_of(backend)
+        for place in (DISC, (DISC[0] + 5, DISC[1])):
+            labelling.choose_label("Person", control="click")
+            ((label, mask),) = masks_of(labelling.answer_to(lambda place=place: labelling.click(*place)))
+            assert label == "Person"
+            assert mask[pixel(place, mask)]
+            assert overlap(mask, disc) > 0.8
+        assert cpu_s_of(backend) - before_s < encoding_s / 4
+        labelling.accept_suggestions()
+        annotation = labelling.submit()
+        (copy,) = the_copy(studio, brushes)
+        check_copy(studio.image(copy), image, masks_of(studio.annotation(annotation)), disc)
+
+    with product.serving(port, **settings) as backend:
+        product.connect(polygons, backend)
+        before_s = cpu_s_of(backend)
+        labelling.open(project=polygons, task=tasks[polygons])
+        labelling.switch_on_auto_annotation()
+        labelling.choose_smart_tool(KEYPOINT)
+        labelling.choose_label("Person", control="click")
+        answer = labelling.answer_to(lambda: labelling.click(*DISC))
+        assert [item["type"] for item in answer["result"]] == ["polygonlabels"]
+        assert overlap(masks_of_polygons(answer)[0][1], disc) > 0.8
+        assert cpu_s_of(backend) - before_s < encoding_s / 4
+        labelling.accept_suggestions()
+        annotation = labelling.submit()
+        (copy,) = the_copy(studio, polygons)
+        check_copy(studio.image(copy), image, masks_of_polygons(studio.annotation(annotation)), disc)
