@@ -3,6 +3,7 @@ import math
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -22,19 +23,25 @@ from click_annotators import (
     race,
     work_together,
 )
-from click_masks import SIDE, blob
+from click_masks import BLOB, CHOICE, NOISE, SIDE, blob
+from click_serve import _with_drawing
 from click_services import Variant
 from click_table import Cell, Row, Table
 from clicks import SIZES
 from process_figures import family, family_cpu_s, family_peak_bytes
 
 from cleanplate.codecs.rle import rle_from_mask
+from cleanplate.domain.geometry import Point
 from cleanplate.domain.image import Size
+from cleanplate.domain.prompt import Prompt
+from cleanplate.engines.segmenters import sam
 from cleanplate.engines.segmenters.sam_parts.square import size_in_square
+from cleanplate.engines.weights import Weights
 from cleanplate.label_studio.config import LabelConfig
 from cleanplate.label_studio.payloads import PredictRequest
 from cleanplate.label_studio.results import prompt_items
 from fakes.label_studio import FakeLabelStudio
+from fakes.sam_checkpoints import seeded_sam, state_dict
 
 HUNDRED_MB = 100_000_000
 
@@ -61,6 +68,22 @@ def test_every_click_lies_in_the_blob_which_covers_about_a_twelfth_of_the_image(
     assert all(inside[round(row), round(column)] for row in rows for column in columns)
     assert inside.sum() == inside[: round(cells[1]), : round(cells[0])].sum()
     assert 0.06 < share < 0.12
+
+
+def test_the_product_draws_blobs_or_what_its_network_says(tmp_path, monkeypatch) -> None:
+    checkpoint = Weights(checkpoint=state_dict(tmp_path / "small.pth", seeded_sam()))
+    choice = tmp_path / "masks.txt"
+    monkeypatch.setenv(CHOICE, str(choice))
+    drawing, plain = _with_drawing(sam.load)(checkpoint), sam.load(checkpoint)
+    embedding, prompt = plain.embed(photograph((1024, 768), 0)), Prompt(points=(Point(500, 380),))
+
+    choice.write_text(NOISE)
+    np.testing.assert_array_equal(drawing.segment(embedding, prompt).mask, plain.segment(embedding, prompt).mask)
+
+    choice.write_text(BLOB)
+    drawn = drawing.segment(embedding, prompt).mask
+    wanted = cv2.resize(blob(), (1024, 1024), interpolation=cv2.INTER_LINEAR)[:768] > 0
+    assert (drawn != wanted).mean() < 0.001
 
 
 def test_every_number_is_another_photograph() -> None:
