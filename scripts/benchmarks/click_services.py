@@ -30,7 +30,7 @@ PROBE_S: Final = 1.0
 CALM_S: Final = 1.0
 CALM_CPU_S: Final = 0.15
 EXAMPLE: Final = Path("label_studio_ml") / "examples" / "segment_anything_model"
-PEER: Final = "example"
+NAME: Final = "example"
 
 
 @dataclass(frozen=True)
@@ -191,11 +191,11 @@ def example(checkout: Path, environment: Environment, office: Office, *, workers
     }
     options = ("--bind", f"127.0.0.1:{port}", "--workers", str(workers), "--threads", str(threads), "--timeout", "0")
     return ClickService(
-        PEER,
+        NAME,
         (environment.program("gunicorn"), *options, "click_peer:app"),
         {**office.environment, **theirs},
         f"http://127.0.0.1:{port}",
-        office.folder / f"{PEER}-{workers}x{threads}.log",
+        office.folder / f"{NAME}-{workers}x{threads}.log",
     )
 
 

@@ -176,7 +176,7 @@ class Benchmark:
             _say(f"starting {service.name}")
             cells[self._side(service)] = Cell(service.start(first).seconds)
             self._note(service, [first])
-            if service.name != PEER:
+            if self._side(service) != PEER:
                 stack.callback(service.stop)
         self._add(Row("start to the first answer, of an image never seen", "s", cells))
         return first
