@@ -246,7 +246,7 @@ class Benchmark:
     def _add_shifts(self, title: str, shifts: Mapping[str, Shift]) -> None:
         rates = {name: Cell(shift.clicks_per_s, note=_extent(shift)) for name, shift in shifts.items()}
         self._add(Row(title, "clicks/s", rates, more_is_better=True))
-        tails = {name: Cell(shift.p95_s) for name, shift in shifts.items()}
+        tails = {name: Cell(shift.p95_s) for name, shift in shifts.items() if shift.answered_s}
         self._add(Row(f"{title}: 95th percentile", "s", tails))
         failed = {
             name: Cell(shift.failed, note=f"and {shift.late} later than Label Studio waits")
