@@ -15,7 +15,7 @@ import requests
 from click_annotators import Annotator, Answer, ImageTask
 from click_masks import CHOICE
 from environments import CHECKOUT, Environment
-from process_figures import family_cpu_s, family_peak_bytes
+from process_figures import family_cpu_s, family_peak_bytes, restart_family_peak
 from processes import Service, stop_all
 
 HERE: Final = Path(__file__).resolve().parent
@@ -137,6 +137,10 @@ class ClickService:
     def peak_bytes(self) -> int:
         """The sum of its processes' peaks so far."""
         return family_peak_bytes(self._process)
+
+    def restart_peak(self) -> None:
+        """Forget them."""
+        restart_family_peak(self._process)
 
     def settle(self) -> None:
         """Wait until it does nothing any more."""

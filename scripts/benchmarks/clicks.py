@@ -109,10 +109,11 @@ class Benchmark:
             with self._example(workers=1, threads=8) as alone:
                 everyone = [*services, *alone]
                 first = self._starts(everyone, stack)
-                self._single_clicks(everyone)
+                shown = self._single_clicks(everyone)
                 self._opened(everyone)
                 back = self._back(alone, first)
                 self._memory("peak memory, one annotator", everyone)
+                self._noisy_clicks(everyone, shown)
                 self._race(everyone, racing)
             with self._example(workers=2, threads=1) as together:
                 for service in together:
@@ -181,22 +182,32 @@ class Benchmark:
         self._add(Row("start to the first answer, of an image never seen", "s", cells))
         return first
 
-    def _single_clicks(self, services: Sequence[ClickService]) -> None:
+    def _single_clicks(self, services: Sequence[ClickService]) -> list[ImageTask]:
+        """Click on images of all sizes; the last of each."""
         cold: dict[str, list[Times]] = {}
+        shown = []
         for size in SIZES:
             warm: dict[str, list[Times]] = {}
-            noisy: dict[str, list[Times]] = {}
             for number in range(self._plan.rounds):
                 _say(f"single clicks at {_text(size)}, {number + 1} of {self._plan.rounds}")
                 task = self._new_task(size=size)
                 self._click_in_turn(services, task, cold, clicks=1)
                 self._click_in_turn(services, task, warm, clicks=WARM_CLICKS)
-                if number == self._plan.rounds - 1:
-                    with self._drawing(NOISE):
-                        self._click_in_turn(services, task, noisy, clicks=NOISY_CLICKS)
+            shown.append(task)
             self._add_times(f"warm click, {_text(size)}", "ms", warm)
-            self._add_times(f"the same with a mask of noise, {_text(size)}", "ms", noisy)
         self._add_times("cold click (all sizes)", "s", cold)
+        return shown
+
+    def _noisy_clicks(self, services: Sequence[ClickService], shown: Sequence[ImageTask]) -> None:
+        """Click on images that are known already, and get what random weights draw."""
+        for task in shown:
+            _say(f"clicks with masks of noise at {_text(task.size)}")
+            noisy: dict[str, list[Times]] = {}
+            # The peer has forgotten the image.
+            self._click_in_turn(services, task, {}, clicks=1)
+            with self._drawing(NOISE):
+                self._click_in_turn(services, task, noisy, clicks=NOISY_CLICKS)
+            self._add_times(f"warm click with a mask of noise, {_text(task.size)}", "ms", noisy)
 
     def _opened(self, services: Sequence[ClickService]) -> None:
         cells, opening = {}, {}
@@ -231,6 +242,8 @@ class Benchmark:
         self._add(Row(f"{title}: with another image's mask", "", foreign, has_ratio=False))
 
     def _together(self, services: Sequence[ClickService]) -> None:
+        for service in services:
+            service.restart_peak()
         for clicks in (2, 10):
             shifts: dict[str, Shift] = {}
             for service in services:

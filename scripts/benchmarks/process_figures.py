@@ -14,10 +14,10 @@ PARENT: Final = 1
 TIMES: Final = slice(11, 13)
 
 
-def restart_peak() -> int:
-    """Forget this process's peak so far; how much memory it holds now, in bytes."""
-    (PROC / "self" / "clear_refs").write_text(CLEAR_PEAK, encoding="ascii")
-    return _memory("self", "VmRSS")
+def restart_peak(process: int | str = "self") -> int:
+    """Forget a process's peak so far; how much memory it holds now, in bytes."""
+    (PROC / str(process) / "clear_refs").write_text(CLEAR_PEAK, encoding="ascii")
+    return _memory(process, "VmRSS")
 
 
 def peak_bytes(process: int | str = "self") -> int:
@@ -41,6 +41,13 @@ def family_peak_bytes(process: int) -> int:
         with suppress(OSError):
             total += peak_bytes(one)
     return total
+
+
+def restart_family_peak(process: int) -> None:
+    """Forget the peaks so far of a process and of all that it started."""
+    for one in family(process):
+        with suppress(OSError):
+            restart_peak(one)
 
 
 def family_cpu_s(process: int) -> float:

@@ -28,7 +28,7 @@ from click_serve import _with_drawing
 from click_services import Variant
 from click_table import Cell, Row, Table
 from clicks import SIZES
-from process_figures import family, family_cpu_s, family_peak_bytes
+from process_figures import family, family_cpu_s, family_peak_bytes, restart_family_peak
 
 from cleanplate.codecs.rle import rle_from_mask
 from cleanplate.domain.geometry import Point
@@ -248,15 +248,18 @@ def test_a_variant_is_a_name_with_settings() -> None:
 
 
 def test_memory_and_time_are_those_of_a_process_and_of_all_that_it_started() -> None:
-    child = f"work = bytearray({HUNDRED_MB}); sum(range(10**7)); print('done', flush=True); input()"
+    child = f"bytearray({HUNDRED_MB}); sum(range(10**7)); print('done', flush=True); input()"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", parent], **pipes) as process:
         process.stdout.readline()
         members, peak, cpu_s = family(process.pid), family_peak_bytes(process.pid), family_cpu_s(process.pid)
+        restart_family_peak(process.pid)
+        later = family_peak_bytes(process.pid)
         process.communicate(b"\n")
 
     assert len(members) == 2
+    assert later + HUNDRED_MB / 2 < peak
     assert peak > HUNDRED_MB
     assert cpu_s > 0.1
     assert family_cpu_s(process.pid) == 0
