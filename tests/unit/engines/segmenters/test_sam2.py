@@ -286,7 +286,7 @@ def test_a_photograph_stored_turned_is_answered_upright(sam2, reference, monkeyp
 
 def unmended(prompt, size, draw, square):
     """What the network says, before it is mended where it breaks a promise: noise does, and trained ones seldom do."""
-    drawing = draw(prompt.points, prompt.box, prompt.previous)
+    drawing = draw(prompt.points, prompt.box, prompt.previous)[0]
     mask = mask_in_image(enlarged(drawing.logits, square), size, square)
     return engine.SamSegmentation(mask, drawing.score, drawing.logits, 1.0)
 
