@@ -202,6 +202,29 @@ def test_click_refine_box_accept_submit_and_the_copy_is_clean(
     picture(labelling, "4-the-clean-copy")
 
 
+def test_clicking_the_same_place_again_shows_what_else_was_meant_and_accepting_keeps_what_is_shown(
+    labelling: LabellingPage, studio, connected_project, masks_of
+) -> None:
+    project = connected_project(PRIVACY)
+    task = studio.upload(project, PARKED_CARS.name, PARKED_CARS.read_bytes())
+    labelling.open(project=project, task=task)
+    labelling.switch_on_auto_annotation()
+    labelling.choose_smart_tool(KEYPOINT)
+    shown, region_ids = [], set()
+    for into_region in (False, True, True):
+        labelling.choose_label("Licence plate", control="click")
+        answer = labelling.answer_to(lambda held=into_region: labelling.click(*PLATE, into_region=held))
+        ((_, mask),) = masks_of(answer)
+        shown.append(mask)
+        region_ids |= {shape["id"] for shape in labelling.suggestions()}
+    assert len(region_ids) == 1
+    assert max(overlap(shown[0], shown[1]), overlap(shown[1], shown[2]), overlap(shown[0], shown[2])) < 0.8
+
+    labelling.accept_suggestions()
+    ((_, accepted),) = masks_of(studio.annotation(labelling.submit()))
+    np.testing.assert_array_equal(accepted, shown[-1])
+
+
 def test_the_same_with_suggestions_accepted_by_themselves(
     labelling: LabellingPage, studio, connected_project, masks_of
 ) -> None:
